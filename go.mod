@@ -1,0 +1,3 @@
+module github.com/wildtrain/sdk
+
+go 1.24
