@@ -211,7 +211,9 @@ type Report struct {
 
 // Optimizer changes the model's parameters by their gradients. Unscaling, the
 // exchange between ranks, clipping and the check for non-finite gradients
-// happen inside Step.
+// happen inside Step: where one is not finite, Step changes nothing and reports
+// Skipped. State holds every buffer from the beginning (zero before the first
+// step), so that a resumed run can fill it.
 type Optimizer interface {
 	Groups() []Group // in a stable order
 	SetGroup(name string, lr, momentum, decay float64) error

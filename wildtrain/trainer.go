@@ -16,11 +16,13 @@ type Progress struct {
 	SinceBest   int       `json:"since_best"`  // epochs without improvement
 	Seconds     float64   `json:"seconds"`     // training time so far
 	Seed        uint64    `json:"seed"`        //
+	LossNames   []string  `json:"loss_names"`  // of LossSum
 	LossSum     []float64 `json:"loss_sum"`    // running sums of the present epoch, for its mean
 	LossCount   int64     `json:"loss_count"`  //
 }
 
-// Snapshot is what a Saver writes. Which is "last" or "best".
+// Snapshot is what a Saver writes. Which is "last", "best", or "epoch0012" for
+// one that is kept (Config.SavePeriod).
 type Snapshot struct {
 	Which     string
 	Progress  Progress
@@ -40,7 +42,8 @@ type Saver interface {
 }
 
 // Resumer is a Saver that can bring a run back. Load fills the states in s, which are
-// the live ones of the model and the optimiser, and returns ErrNoCheckpoint if there is none.
+// the live ones of the model and the optimiser, and sets its other fields. States that are
+// nil in s are left out. It returns ErrNoCheckpoint if there is none.
 type Resumer interface {
 	Load(ctx context.Context, which string, s *Snapshot) error
 }
