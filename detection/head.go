@@ -1,0 +1,168 @@
+package detection
+
+import (
+	"math"
+
+	"github.com/wildtrain/sdk/torch"
+	"github.com/wildtrain/sdk/torch/nn"
+	"github.com/wildtrain/sdk/torch/nn/block"
+)
+
+// Head is the decoupled, anchor-free head of YOLOv8 and YOLO11. Per level the
+// box branch cv2 gives regMax bins for each of the four edges (distances from
+// the anchor point in cells, as distributions), the class branch cv3 one logit per class.
+type Head struct {
+	Strides []int64
+	Classes int64
+	RegMax  int64
+	cv2     []nn.Module
+	cv3     []nn.Module
+	bins    *torch.Tensor // 0, 1, …, regMax−1 as a kernel (1, regMax, 1, 1); nil for regMax 1
+}
+
+// The constants of the head's first biases: see newHead.
+const (
+	boxBias        = 2.0
+	objectsPerSide = 640.0
+)
+
+// newHead builds the head over levels of the given channels and strides. The
+// class bias starts at the logit of about five objects in a 640 px image.
+func newHead(b *nn.Builder, channels, strides []int64, classes, regMax int64, modern bool) *Head {
+	h := &Head{Strides: strides, Classes: classes, RegMax: regMax}
+	c2 := max(16, channels[0]/4, 4*regMax)
+	c3 := max(channels[0], min(classes, 100))
+	for i, c := range channels {
+		b2 := b.Sub("cv2").At(i)
+		h.cv2 = append(h.cv2, nn.Sequential{
+			block.NewConv(b2.At(0), block.ConvConfig{In: c, Out: c2, Kernel: 3}),
+			block.NewConv(b2.At(1), block.ConvConfig{In: c2, Out: c2, Kernel: 3}),
+			nn.NewConv2d(b2.At(2), nn.Conv2dConfig{In: c2, Out: 4 * regMax, Kernel: 1, BiasInit: afterDefault(c2, boxBias)}),
+		})
+	}
+	for i, c := range channels {
+		b3 := b.Sub("cv3").At(i)
+		cells := objectsPerSide / float64(strides[i])
+		out := nn.Conv2dConfig{In: c3, Out: classes, Kernel: 1, BiasInit: afterDefault(c3, math.Log(5/float64(classes)/(cells*cells)))}
+		h.cv3 = append(h.cv3, classBranch(b3, c, c3, out, modern))
+	}
+	if regMax > 1 {
+		h.bins = b.Sub("dfl").Sub("conv").Constant("weight", arange, 1, regMax, 1, 1)
+	}
+	return h
+}
+
+// classBranch is two 3×3 convolutions in YOLOv8, two pairs of a depthwise 3×3
+// and a 1×1 one in YOLO11, and the output layer.
+func classBranch(b *nn.Builder, in, width int64, out nn.Conv2dConfig, modern bool) nn.Sequential {
+	if !modern {
+		return nn.Sequential{
+			block.NewConv(b.At(0), block.ConvConfig{In: in, Out: width, Kernel: 3}),
+			block.NewConv(b.At(1), block.ConvConfig{In: width, Out: width, Kernel: 3}),
+			nn.NewConv2d(b.At(2), out),
+		}
+	}
+	pair := func(b *nn.Builder, in int64) nn.Sequential {
+		return nn.Sequential{
+			block.NewConv(b.At(0), block.ConvConfig{In: in, Out: in, Kernel: 3, Groups: in}),
+			block.NewConv(b.At(1), block.ConvConfig{In: in, Out: width}),
+		}
+	}
+	return nn.Sequential{pair(b.At(0), in), pair(b.At(1), width), nn.NewConv2d(b.At(2), out)}
+}
+
+// afterDefault draws the default initialisation first, so that the stream of
+// random numbers is PyTorch's, and then sets the constant.
+func afterDefault(fanIn int64, v float64) nn.Init {
+	return func(t *torch.Tensor) error {
+		if err := nn.BiasUniform(fanIn)(t); err != nil {
+			return err
+		}
+		return t.Fill(v)
+	}
+}
+
+// arange writes 0, 1, 2, … .
+func arange(t *torch.Tensor) error {
+	root := torch.NewRoot(t.Device())
+	defer root.Close()
+	v := make([]float32, t.Len())
+	for i := range v {
+		v[i] = float32(i)
+	}
+	return t.CopyFrom(torch.Of(root, v, t.Shape()...))
+}
+
+func (h *Head) forward(in []*torch.Tensor) []*torch.Tensor {
+	out := make([]*torch.Tensor, len(in))
+	for i, x := range in {
+		out[i] = x.Sub(func() *torch.Tensor {
+			return torch.Cat([]*torch.Tensor{h.cv2[i].Forward(x), h.cv3[i].Forward(x)}, 1)
+		})
+	}
+	return out
+}
+
+// grid is the size of each level's map.
+type grid struct{ h, w, stride int64 }
+
+func (h *Head) grids(levels []*torch.Tensor) []grid {
+	g := make([]grid, len(levels))
+	for i, l := range levels {
+		g[i] = grid{l.Size(2), l.Size(3), h.Strides[i]}
+	}
+	return g
+}
+
+// anchors returns the anchor points of all levels, cell centres in cells, and
+// the stride of each: (2, A) and (A), with A the number of cells.
+func anchors(grids []grid) (points, strides []float32, count int64) {
+	for _, g := range grids {
+		count += g.h * g.w
+	}
+	points = make([]float32, 2*count)
+	strides = make([]float32, count)
+	i := int64(0)
+	for _, g := range grids {
+		for y := range g.h {
+			for x := range g.w {
+				points[i], points[count+i] = float32(x)+0.5, float32(y)+0.5
+				strides[i] = float32(g.stride)
+				i++
+			}
+		}
+	}
+	return points, strides, count
+}
+
+// decode turns raw levels into (N, 4+nc, A): boxes as centre and size in input
+// pixels, then class probabilities.
+func (h *Head) decode(levels []*torch.Tensor) *torch.Tensor {
+	s := levels[0].Scope()
+	points, strides, count := anchors(h.grids(levels))
+	return s.Sub(func(s *torch.Scope) *torch.Tensor {
+		flat := make([]*torch.Tensor, len(levels))
+		for i, l := range levels {
+			flat[i] = l.To(torch.Float).Flatten(2, 3)
+		}
+		all := torch.Cat(flat, 2)
+		n := all.Size(0)
+		dist := h.expectation(all.Narrow(1, 0, 4*h.RegMax), n, count)
+		center := torch.Of(s, points, 1, 2, count)
+		lt, rb := dist.Narrow(1, 0, 2), dist.Narrow(1, 2, 2)
+		x1y1, x2y2 := center.Minus(lt), center.Add(rb)
+		stride := torch.Of(s, strides, 1, 1, count)
+		xy := x1y1.Add(x2y2).MulScalar(0.5).Mul(stride)
+		wh := x2y2.Minus(x1y1).Mul(stride)
+		return torch.Cat([]*torch.Tensor{xy, wh, all.Narrow(1, 4*h.RegMax, h.Classes).Sigmoid()}, 1)
+	})
+}
+
+// expectation is the mean of each edge's distribution: (N, 4·regMax, A) → (N, 4, A).
+func (h *Head) expectation(bins *torch.Tensor, n, count int64) *torch.Tensor {
+	if h.bins == nil {
+		return bins
+	}
+	weights := bins.Scope().Borrow(h.bins).View(1, 1, h.RegMax, 1)
+	return bins.View(n, 4, h.RegMax, count).Softmax(2).Mul(weights).Sum(2)
+}

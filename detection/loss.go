@@ -1,0 +1,206 @@
+package detection
+
+import (
+	"fmt"
+
+	"github.com/wildtrain/sdk/torch"
+	"github.com/wildtrain/sdk/torch/vision"
+	"github.com/wildtrain/sdk/wildtrain"
+)
+
+// LossGains weight the parts of the loss.
+type LossGains struct {
+	Box float64 // 1 − CIoU
+	Cls float64 // binary cross entropy of all anchors and classes
+	DFL float64 // distribution focal loss of the box edges
+}
+
+// DefaultLossGains returns the gains that YOLOv8 and YOLO11 train with.
+func DefaultLossGains() LossGains { return LossGains{Box: 7.5, Cls: 0.5, DFL: 1.5} }
+
+// lossNames are the parts in the order of their packed tensor; "loss" is their sum.
+var lossNames = []string{"loss", "box_loss", "cls_loss", "dfl_loss"}
+
+// loss computes the packed parts (4): sum, box, cls, dfl, each times its gain
+// and per unit of target score. Everything after the levels is float32.
+//
+// Only anchors inside objects can be positive, so only their predictions are
+// gathered, decoded and compared: the cost grows with the objects, not with the
+// image. The class loss over all anchors, Σ BCE(x, t), is Σ softplus(x) − Σ x·t,
+// and t is zero but at the positives.
+func (h *Head) loss(levels []*torch.Tensor, samples []wildtrain.Sample, a Assigner, g LossGains) (*torch.Tensor, error) {
+	s := levels[0].Scope()
+	grids := h.grids(levels)
+	ts := truths(samples)
+	for _, t := range ts {
+		if int64(t.class) >= h.Classes || t.class < 0 {
+			return nil, fmt.Errorf("detection: loss: sample %s has class %d, the model knows %d", samples[t.image].ID, t.class, h.Classes)
+		}
+	}
+	cand := a.find(ts, grids, len(samples))
+	background := h.background(levels)
+	zero := s.Zeros(torch.Float)
+	if len(cand.cells) == 0 {
+		cls := background.MulScalar(g.Cls)
+		// the box branch keeps its (zero) gradient, so that every parameter has one
+		box := h.anyBox(levels).MulScalar(0)
+		return torch.Stack([]*torch.Tensor{cls.Add(box), zero, cls, zero}, 0), s.Err()
+	}
+	rows := h.gather(levels, cand.cells)
+	dist := rows.Narrow(1, 0, 4*h.RegMax)
+	boxes := h.boxes(dist, cand.cells)
+	logits := rows.Narrow(1, 4*h.RegMax, h.Classes)
+	pos := a.assign(ts, cand, pixelBoxes(boxes, cand.cells), logits.Detach().Sigmoid().Float32s(nil), int(h.Classes))
+	if err := s.Err(); err != nil {
+		return nil, err
+	}
+	parts := h.positives(s, pos, ts, cand.cells, dist, boxes, logits)
+	cls := background.Minus(parts.hit).MulScalar(g.Cls / parts.norm)
+	box := parts.box.MulScalar(g.Box / parts.norm)
+	dfl := parts.dfl.MulScalar(g.DFL / parts.norm)
+	return torch.Stack([]*torch.Tensor{box.Add(cls).Add(dfl), box, cls, dfl}, 0), s.Err()
+}
+
+// background is Σ softplus(x) over all class logits.
+func (h *Head) background(levels []*torch.Tensor) *torch.Tensor {
+	var sum *torch.Tensor
+	for _, l := range levels {
+		part := l.Narrow(1, 4*h.RegMax, h.Classes).To(torch.Float).Softplus().Sum()
+		if sum == nil {
+			sum = part
+		} else {
+			sum = sum.Add(part)
+		}
+	}
+	return sum
+}
+
+// anyBox is a scalar that depends on the whole box branch.
+func (h *Head) anyBox(levels []*torch.Tensor) *torch.Tensor {
+	var sum *torch.Tensor
+	for _, l := range levels {
+		part := l.Narrow(1, 0, 4*h.RegMax).To(torch.Float).Mean()
+		if sum == nil {
+			sum = part
+		} else {
+			sum = sum.Add(part)
+		}
+	}
+	return sum
+}
+
+// gather collects the outputs of cells: (M, 4·regMax+nc), in their order.
+func (h *Head) gather(levels []*torch.Tensor, cells []cell) *torch.Tensor {
+	s := levels[0].Scope()
+	order := make([]int64, len(cells)) // place of each cell in the level-wise result
+	var parts []*torch.Tensor
+	at := int64(0)
+	for li, l := range levels {
+		var n, y, x []int64
+		for i, c := range cells {
+			if int(c.level) == li {
+				n, y, x = append(n, int64(c.image)), append(y, int64(c.y)), append(x, int64(c.x))
+				order[i] = at
+				at++
+			}
+		}
+		if len(n) == 0 {
+			continue
+		}
+		idx := func(v []int64) *torch.Tensor { return torch.Of(s, v, int64(len(v))) }
+		parts = append(parts, l.Permute(0, 2, 3, 1).Index(idx(n), idx(y), idx(x)).To(torch.Float))
+	}
+	return torch.Cat(parts, 0).IndexSelect(0, torch.Of(s, order, int64(len(order))))
+}
+
+// boxes decodes gathered edge distributions to corners in cells: (M, 4).
+func (h *Head) boxes(dist *torch.Tensor, cells []cell) *torch.Tensor {
+	s := dist.Scope()
+	m := int64(len(cells))
+	if h.bins != nil {
+		dist = dist.Reshape(m, 4, h.RegMax).Softmax(2).Mul(s.Borrow(h.bins).View(1, 1, h.RegMax)).Sum(2)
+	}
+	points := make([]float32, 0, 2*m)
+	for _, c := range cells {
+		x, y := c.point()
+		points = append(points, x, y)
+	}
+	p := torch.Of(s, points, m, 2)
+	return torch.Cat([]*torch.Tensor{p.Minus(dist.Narrow(1, 0, 2)), p.Add(dist.Narrow(1, 2, 2))}, 1)
+}
+
+// pixelBoxes copies decoded boxes to the host, in input pixels.
+func pixelBoxes(boxes *torch.Tensor, cells []cell) [][4]float32 {
+	v := boxes.Detach().Float32s(nil)
+	out := make([][4]float32, len(cells))
+	for i := range out {
+		if len(v) < 4*len(cells) {
+			break
+		}
+		for k := range 4 {
+			out[i][k] = v[4*i+k] * cells[i].stride
+		}
+	}
+	return out
+}
+
+// positiveLoss holds the sums over positives, not yet divided by norm.
+type positiveLoss struct {
+	norm     float64       // Σ target score, at least 1
+	hit      *torch.Tensor // Σ x·t
+	box, dfl *torch.Tensor
+}
+
+func (h *Head) positives(s *torch.Scope, pos []positive, ts []truth, cells []cell, dist, boxes, logits *torch.Tensor) positiveLoss {
+	m := int64(len(pos))
+	rows, classes := make([]int64, m), make([]int64, m)
+	weight := make([]float32, m)
+	target := make([]float32, 0, 4*m) // corners in cells
+	edges := make([]float32, 0, 4*m)  // distances left, top, right, bottom in cells
+	norm := 0.0
+	limit := float32(float64(h.RegMax) - 1 - 0.01)
+	for i, p := range pos {
+		c, t := cells[p.cell], ts[p.truth]
+		rows[i], classes[i], weight[i] = int64(p.cell), int64(t.class), p.score
+		norm += float64(p.score)
+		x, y := c.point()
+		b := [4]float32{t.box[0] / c.stride, t.box[1] / c.stride, t.box[2] / c.stride, t.box[3] / c.stride}
+		target = append(target, b[:]...)
+		for _, d := range [4]float32{x - b[0], y - b[1], b[2] - x, b[3] - y} {
+			edges = append(edges, min(max(d, 0), limit))
+		}
+	}
+	index := torch.Of(s, rows, m)
+	w := torch.Of(s, weight, m)
+	out := positiveLoss{norm: max(norm, 1)}
+	out.hit = logits.Index(index, torch.Of(s, classes, m)).Mul(w).Sum()
+	iou := vision.CIoU(boxes.IndexSelect(0, index), torch.Of(s, target, m, 4))
+	out.box = iou.ScalarMinus(1).Mul(w).Sum()
+	if h.bins == nil {
+		out.dfl = s.Zeros(torch.Float)
+		return out
+	}
+	out.dfl = h.focal(dist.IndexSelect(0, index), edges).Mul(w).Sum()
+	return out
+}
+
+// focal is the distribution focal loss (arXiv 2006.04388, eq. 6) of each row,
+// the mean over its four edges: cross entropy towards the two bins around the
+// true distance, weighted by closeness.
+func (h *Head) focal(dist *torch.Tensor, edges []float32) *torch.Tensor {
+	s := dist.Scope()
+	n := int64(len(edges))
+	left, right := make([]int64, n), make([]int64, n)
+	wl, wr := make([]float32, n), make([]float32, n)
+	for i, e := range edges {
+		left[i] = int64(e)
+		right[i] = left[i] + 1
+		wl[i] = float32(right[i]) - e
+		wr[i] = 1 - wl[i]
+	}
+	logits := dist.Reshape(n, h.RegMax)
+	at := func(bin []int64, w []float32) *torch.Tensor {
+		return logits.CrossEntropy(torch.Of(s, bin, n), nil, torch.None, 0).Mul(torch.Of(s, w, n))
+	}
+	return at(left, wl).Add(at(right, wr)).View(n/4, 4).Mean(1)
+}
