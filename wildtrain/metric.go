@@ -59,6 +59,7 @@ const (
 // Event is what callbacks see. Its fields belong to the loop: read, don't keep.
 type Event struct {
 	Kind        Kind
+	Stage       Stage // ValidateStart, ValidateStep, ValidateEnd: Val or Test
 	Progress    Progress
 	Epochs      int // the run's total
 	Batch       int // within the epoch, of Batches

@@ -11,8 +11,9 @@ type Progress struct {
 	Accumulated int       `json:"accumulated"` // micro-batches since the last optimiser step
 	Averages    int64     `json:"averages"`    // updates of the moving average
 	Skipped     int64     `json:"skipped"`     // optimiser steps left out for non-finite gradients
+	Monitor     string    `json:"monitor"`     // name of the monitored value, "" before the first
 	Best        float64   `json:"best"`        // best value of the monitored metric
-	BestEpoch   int       `json:"best_epoch"`  // epoch of Best, −1 before the first
+	BestEpoch   int       `json:"best_epoch"`  // epoch of Best, from 1; −1 before the first
 	SinceBest   int       `json:"since_best"`  // epochs without improvement
 	Seconds     float64   `json:"seconds"`     // training time so far
 	Seed        uint64    `json:"seed"`        //
