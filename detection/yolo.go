@@ -154,7 +154,7 @@ func (m *YOLO) Freeze(prefixes ...string) error { return m.store.Freeze(prefixes
 
 // Optimizer implements wildtrain.Model: three groups, weights, norms and biases.
 func (m *YOLO) Optimizer(cfg wildtrain.OptimizerConfig) (wildtrain.Optimizer, error) {
-	return optim.New(cfg, optim.Groups(m.store, cfg))
+	return optim.New(cfg, optim.Groups(m.store))
 }
 
 // input copies a batch to the device as (N, 3, H, W) in 0..1 and releases it.
@@ -316,12 +316,7 @@ func (m *YOLO) unfuse() {
 // Average implements wildtrain.Averager.
 func (m *YOLO) Average(decay float64) error {
 	if m.ema == nil {
-		ema, err := nn.NewAverage(m.store)
-		if err != nil {
-			return err
-		}
-		m.ema = ema
-		return m.ema.Update(decay)
+		m.ema = nn.NewAverage(m.store)
 	}
 	return m.ema.Update(decay)
 }
