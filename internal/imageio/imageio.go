@@ -1,0 +1,214 @@
+// Package imageio decodes pictures into interleaved RGB bytes.
+//
+// JPEG pixels equal those of libjpeg (which Pillow and OpenCV use) but for
+// rounding: planes come from jpegn, chroma is upsampled with libjpeg's triangle
+// filter and converted with its integer tables. PNG, WebP, BMP and TIFF come
+// from the standard library and golang.org/x/image. The EXIF orientation is
+// applied, grey becomes RGB, alpha is dropped, 16-bit samples keep their high
+// byte (as OpenCV's IMREAD_COLOR does). The size in the header is checked
+// against a limit before anything is allocated.
+package imageio
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"image"
+	"image/png"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"golang.org/x/image/bmp"
+	"golang.org/x/image/tiff"
+	"golang.org/x/image/webp"
+
+	"github.com/wildtrain/sdk/wildtrain"
+)
+
+// DefaultMaxPixels bounds a picture's width times height: 268 million, more
+// than any camera makes.
+const DefaultMaxPixels = 1 << 28
+
+// Options set how Decode works. The zero value is ready to use.
+type Options struct {
+	MaxPixels int64              // 0: DefaultMaxPixels
+	Alloc     func(n int) []byte // source of pixel buffers; nil: make
+	Strict    bool               // JPEG: a second, stricter decoder must find no fault either (slower)
+}
+
+func (o Options) alloc(n int) []byte {
+	if o.Alloc == nil {
+		return make([]byte, n)
+	}
+	return o.Alloc(n)
+}
+
+// Header is what a file says of its picture.
+type Header struct {
+	Format        string // "jpeg", "png", "webp", "bmp" or "tiff"
+	Width, Height int    // as displayed, after the EXIF orientation
+	Orientation   int    // EXIF: 1 to 8, 1 is upright
+
+	progressive bool // JPEG
+}
+
+var (
+	// ErrFormat tells that the data is no picture of a known format.
+	ErrFormat = errors.New("imageio: unknown picture format")
+	// ErrCorrupt tells that a picture is damaged or cut off.
+	ErrCorrupt = errors.New("imageio: damaged picture")
+	// ErrTooLarge tells that a picture has more pixels than allowed.
+	ErrTooLarge = errors.New("imageio: picture too large")
+)
+
+var extensions = []string{".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"}
+
+// IsPicture reports whether the name ends like a picture's that Decode can read.
+func IsPicture(name string) bool {
+	return slices.Contains(extensions, strings.ToLower(filepath.Ext(name)))
+}
+
+// sniff names the format by its first bytes.
+func sniff(data []byte) string {
+	switch {
+	case bytes.HasPrefix(data, []byte("\xff\xd8\xff")):
+		return "jpeg"
+	case bytes.HasPrefix(data, []byte("\x89PNG\r\n\x1a\n")):
+		return "png"
+	case len(data) > 12 && string(data[:4]) == "RIFF" && string(data[8:12]) == "WEBP":
+		return "webp"
+	case bytes.HasPrefix(data, []byte("BM")):
+		return "bmp"
+	case bytes.HasPrefix(data, []byte("II*\x00")), bytes.HasPrefix(data, []byte("MM\x00*")):
+		return "tiff"
+	}
+	return ""
+}
+
+// ReadHeader reads the header of a picture in memory. data may be the beginning
+// of a file only; io.ErrUnexpectedEOF then tells that more of it is needed.
+func ReadHeader(data []byte) (h Header, err error) {
+	defer recoverAs(&err)
+	h.Format, h.Orientation = sniff(data), 1
+	var cfg image.Config
+	switch h.Format {
+	case "jpeg":
+		return jpegHeader(data)
+	case "png":
+		cfg, err = png.DecodeConfig(bytes.NewReader(data))
+		h.Orientation = pngOrientation(data)
+	case "webp":
+		cfg, err = webp.DecodeConfig(bytes.NewReader(data))
+		h.Orientation = webpOrientation(data)
+	case "bmp":
+		cfg, err = bmp.DecodeConfig(bytes.NewReader(data))
+	case "tiff":
+		cfg, err = tiff.DecodeConfig(bytes.NewReader(data))
+		h.Orientation = tiffOrientation(data)
+	default:
+		return h, ErrFormat
+	}
+	if err != nil {
+		return h, fmt.Errorf("%w: %s header: %w", ErrCorrupt, h.Format, err)
+	}
+	h.Width, h.Height = cfg.Width, cfg.Height
+	return h.displayed()
+}
+
+// displayed turns the stored size into the displayed one and checks it.
+func (h Header) displayed() (Header, error) {
+	if h.Width <= 0 || h.Height <= 0 {
+		return h, fmt.Errorf("%w: size %d×%d", ErrCorrupt, h.Width, h.Height)
+	}
+	if h.Orientation >= 5 {
+		h.Width, h.Height = h.Height, h.Width
+	}
+	return h, nil
+}
+
+// headBytes usually hold a file's header, EXIF thumbnails included.
+const headBytes = 64 << 10
+
+// ReadHeaderFile reads as little of a file as its header needs.
+func ReadHeaderFile(path string) (Header, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return Header{}, err
+	}
+	defer f.Close()
+	head := make([]byte, headBytes)
+	n, err := io.ReadFull(f, head)
+	if err != nil && !errors.Is(err, io.ErrUnexpectedEOF) && !errors.Is(err, io.EOF) {
+		return Header{}, fmt.Errorf("%s: %w", path, err)
+	}
+	h, err := ReadHeader(head[:n])
+	if err != nil && n == len(head) {
+		var rest []byte
+		if rest, err = io.ReadAll(f); err == nil {
+			h, err = ReadHeader(append(head, rest...))
+		}
+	}
+	if err != nil {
+		return h, fmt.Errorf("%s: %w", path, err)
+	}
+	return h, nil
+}
+
+// Decode decodes a picture to RGB.
+func Decode(data []byte, o Options) (im wildtrain.Image, err error) {
+	defer recoverAs(&err)
+	h, err := ReadHeader(data)
+	if err != nil {
+		return im, err
+	}
+	limit := o.MaxPixels
+	if limit == 0 {
+		limit = DefaultMaxPixels
+	}
+	if int64(h.Width) > limit/int64(h.Height) {
+		return im, fmt.Errorf("%w: %d×%d pixels, the limit is %d", ErrTooLarge, h.Width, h.Height, limit)
+	}
+	if h.Format == "jpeg" {
+		im, err = decodeJPEG(data, h, o)
+	} else {
+		im, err = decodeOther(data, h.Format, o)
+	}
+	if err != nil {
+		return im, err
+	}
+	return orient(im, h.Orientation, o), nil
+}
+
+// DecodeFile decodes the picture in a file; errors name it.
+func DecodeFile(path string, o Options) (wildtrain.Image, error) {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return wildtrain.Image{}, err
+	}
+	im, err := Decode(data, o)
+	if err != nil {
+		return im, fmt.Errorf("%s: %w", path, err)
+	}
+	return im, nil
+}
+
+func decodeOther(data []byte, format string, o Options) (wildtrain.Image, error) {
+	decode := map[string]func(io.Reader) (image.Image, error){
+		"png": png.Decode, "webp": webp.Decode, "bmp": bmp.Decode, "tiff": tiff.Decode,
+	}[format]
+	src, err := decode(bytes.NewReader(data))
+	if err != nil {
+		return wildtrain.Image{}, fmt.Errorf("%w: %s: %w", ErrCorrupt, format, err)
+	}
+	return toRGB(src, o), nil
+}
+
+// recoverAs turns a panic of a decoder on hostile data into an error.
+func recoverAs(err *error) {
+	if r := recover(); r != nil {
+		*err = fmt.Errorf("%w: %v", ErrCorrupt, r)
+	}
+}

@@ -1,0 +1,151 @@
+// Package resample scales and warps 8-bit interleaved pictures with bilinear
+// interpolation, to the values that OpenCV gives (what detectors were trained
+// on): resize as cv2.resize(INTER_LINEAR), warps as cv2.warpAffine and
+// cv2.warpPerspective within one level.
+//
+// Coordinates follow package wildtrain: the centre of the first pixel is
+// (0.5, 0.5), so a map of boxes and a map of pixels are the same map.
+package resample
+
+import (
+	"fmt"
+	"math"
+
+	"github.com/wildtrain/sdk/wildtrain"
+)
+
+// coefBits are the fractional bits of OpenCV's resize weights.
+const coefBits = 11
+
+// tap is one output position's left source index and the weights of it and its
+// right neighbour.
+type tap struct {
+	at     int
+	w0, w1 int32
+}
+
+// taps lays out n outputs over m inputs as OpenCV does, in float32.
+func taps(n, m int) []tap {
+	out := make([]tap, n)
+	scale := 1 / (float64(n) / float64(m))
+	for i := range out {
+		f := float32((float64(i)+0.5)*scale - 0.5)
+		at := int(math.Floor(float64(f)))
+		f -= float32(at)
+		if at < 0 {
+			at, f = 0, 0
+		}
+		if at >= m-1 {
+			at, f = m-1, 0
+		}
+		one := float32(1 << coefBits)
+		out[i] = tap{at, int32(math.RoundToEven(float64((1 - f) * one))), int32(math.RoundToEven(float64(f * one)))}
+	}
+	return out
+}
+
+// Linear scales src to the size of dst. Both hold U8 with the same channels.
+func Linear(dst, src wildtrain.Image) error {
+	if err := check(dst, src); err != nil {
+		return err
+	}
+	switch {
+	case dst.Width == src.Width && dst.Height == src.Height:
+		copy(dst.U8, src.U8)
+		return nil
+	case src.Width == 2*dst.Width && src.Height == 2*dst.Height:
+		halve(dst, src) // OpenCV takes the mean of four here
+		return nil
+	}
+	c := src.Channels
+	xs, ys := taps(dst.Width, src.Width), taps(dst.Height, src.Height)
+	row := dst.Width * c
+	buf := make([]int32, 2*row)
+	upper, lower := buf[:row], buf[row:]
+	upperAt, lowerAt := -1, -1
+	for y, t := range ys {
+		below := min(t.at+1, src.Height-1)
+		if upperAt != t.at {
+			if lowerAt == t.at {
+				upper, lower, upperAt, lowerAt = lower, upper, lowerAt, -1
+			} else {
+				horizontal(upper, src.U8[t.at*src.Width*c:(t.at+1)*src.Width*c], xs, c)
+				upperAt = t.at
+			}
+		}
+		if t.w1 != 0 && lowerAt != below {
+			horizontal(lower, src.U8[below*src.Width*c:(below+1)*src.Width*c], xs, c)
+			lowerAt = below
+		}
+		vertical(dst.U8[y*row:(y+1)*row], upper, lower, t)
+	}
+	return nil
+}
+
+// horizontal interpolates one source row, in units of 2^-11.
+func horizontal(dst []int32, src []byte, xs []tap, c int) {
+	last := len(src)/c - 1
+	if c != 3 {
+		for x, t := range xs {
+			right := min(t.at+1, last) * c
+			for k := range c {
+				dst[x*c+k] = int32(src[t.at*c+k])*t.w0 + int32(src[right+k])*t.w1
+			}
+		}
+		return
+	}
+	for x, t := range xs {
+		d := dst[3*x : 3*x+3 : 3*x+3]
+		if t.at >= last {
+			p := src[3*last : 3*last+3]
+			d[0], d[1], d[2] = int32(p[0])<<coefBits, int32(p[1])<<coefBits, int32(p[2])<<coefBits
+			continue
+		}
+		p := src[3*t.at : 3*t.at+6 : 3*t.at+6]
+		d[0] = int32(p[0])*t.w0 + int32(p[3])*t.w1
+		d[1] = int32(p[1])*t.w0 + int32(p[4])*t.w1
+		d[2] = int32(p[2])*t.w0 + int32(p[5])*t.w1
+	}
+}
+
+// vertical mixes two interpolated rows with OpenCV's roundings.
+func vertical(dst []byte, upper, lower []int32, t tap) {
+	upper, lower = upper[:len(dst)], lower[:len(dst)]
+	w0, w1 := t.w0, t.w1
+	if w1 == 0 {
+		for i := range dst {
+			dst[i] = uint8(((w0*(upper[i]>>4))>>16 + 2) >> 2)
+		}
+		return
+	}
+	for i := range dst {
+		dst[i] = uint8(((w0*(upper[i]>>4))>>16 + (w1*(lower[i]>>4))>>16 + 2) >> 2)
+	}
+}
+
+func halve(dst, src wildtrain.Image) {
+	c, stride := src.Channels, src.Width*src.Channels
+	for y := range dst.Height {
+		a := src.U8[2*y*stride:][:stride]
+		b := src.U8[(2*y+1)*stride:][:stride]
+		d := dst.U8[y*dst.Width*c:][:dst.Width*c]
+		for x := range dst.Width {
+			for k := range c {
+				i := 2*x*c + k
+				d[x*c+k] = uint8((int32(a[i]) + int32(a[i+c]) + int32(b[i]) + int32(b[i+c]) + 2) >> 2)
+			}
+		}
+	}
+}
+
+func check(dst, src wildtrain.Image) error {
+	for _, im := range []wildtrain.Image{dst, src} {
+		if im.Width <= 0 || im.Height <= 0 || im.Channels <= 0 || len(im.U8) != im.Width*im.Height*im.Channels {
+			return fmt.Errorf("resample: %d bytes for a picture of %d×%d×%d", len(im.U8), im.Height, im.Width, im.Channels)
+		}
+	}
+	if dst.Channels != src.Channels {
+		return fmt.Errorf("resample: %d channels into %d", src.Channels, dst.Channels)
+	}
+	return nil
+}
