@@ -73,4 +73,3 @@ func names(values []wildtrain.Value) (out []string) {
 	}
 	return out
 }
-
