@@ -1,0 +1,129 @@
+// Package torchtest holds what the tests of the torch layer share: the alarm for
+// leaked handles and the reading of golden values made by PyTorch.
+package torchtest
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"math"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/wildtrain/sdk/torch"
+)
+
+// Main runs a package's tests and returns the exit code, which is not zero where
+// they leave live handles behind.
+func Main(m *testing.M) int {
+	before := torch.Handles()
+	code := m.Run()
+	if left := torch.Handles() - before; left != 0 && code == 0 {
+		fmt.Fprintf(os.Stderr, "torchtest: %d tensor handles are still alive after all tests\n", left)
+		for _, stack := range torch.Leaks() {
+			fmt.Fprintln(os.Stderr, stack)
+		}
+		code = 1
+	}
+	return code
+}
+
+// Handles fails the test where it ends with more or fewer live handles than now.
+// Call it first: cleanups run in reverse order.
+func Handles(t testing.TB) {
+	t.Helper()
+	before := torch.Handles()
+	t.Cleanup(func() {
+		if after := torch.Handles(); after != before {
+			t.Errorf("live handles: %d before the test, %d after", before, after)
+		}
+	})
+}
+
+// Run is torch.Run on the CPU with the alarm set; an error fails the test.
+func Run(t testing.TB, mode torch.Mode, fn func(s *torch.Scope)) {
+	t.Helper()
+	Handles(t)
+	err := torch.Run(context.Background(), torch.CPU, mode, func(s *torch.Scope) error {
+		fn(s)
+		return s.Err()
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Golden is a tensor that PyTorch wrote.
+type Golden struct {
+	Shape []int64   `json:"shape"`
+	Data  []float64 `json:"data"`
+}
+
+// Tensor makes the golden a tensor of the given type in s.
+func (g Golden) Tensor(s *torch.Scope, d torch.DType) *torch.Tensor {
+	t := torch.Of(s, g.Data, g.Shape...)
+	if d == torch.Double {
+		return t
+	}
+	return t.To(d)
+}
+
+// Load reads testdata/name, an object of JSON, into v.
+func Load(t testing.TB, name string, v any) {
+	t.Helper()
+	raw, err := os.ReadFile(filepath.Join("testdata", name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := json.Unmarshal(raw, v); err != nil {
+		t.Fatalf("testdata/%s: %v", name, err)
+	}
+}
+
+// Near fails the test where shapes differ or |a−b| > tol·max(1, max|b|) for some
+// element; a NaN in the golden wants a NaN.
+func Near(t testing.TB, what string, got *torch.Tensor, want Golden, tol float64) {
+	t.Helper()
+	if !got.Valid() {
+		t.Errorf("%s: no tensor", what)
+		return
+	}
+	shape := got.Shape()
+	if len(shape) != len(want.Shape) {
+		t.Errorf("%s: shape %v, want %v", what, shape, want.Shape)
+		return
+	}
+	for i := range shape {
+		if shape[i] != want.Shape[i] {
+			t.Errorf("%s: shape %v, want %v", what, shape, want.Shape)
+			return
+		}
+	}
+	Close(t, what, got.Float64s(nil), want.Data, tol)
+}
+
+// Close is Near for plain numbers.
+func Close(t testing.TB, what string, got, want []float64, tol float64) {
+	t.Helper()
+	if len(got) != len(want) {
+		t.Errorf("%s: %d values, want %d", what, len(got), len(want))
+		return
+	}
+	scale := 1.0
+	for _, w := range want {
+		if a := math.Abs(w); a > scale && !math.IsInf(a, 0) {
+			scale = a
+		}
+	}
+	for i, w := range want {
+		g := got[i]
+		if g == w || (math.IsNaN(g) && math.IsNaN(w)) {
+			continue
+		}
+		if !(math.Abs(g-w) <= tol*scale) {
+			t.Errorf("%s: value %d is %.9g, want %.9g (tolerance %g)", what, i, g, w, tol*scale)
+			return
+		}
+	}
+}
