@@ -1,0 +1,19 @@
+// Operations of torchvision that libtorch lacks. Conventions as in shim.h.
+#ifndef WILDTRAIN_SHIM_VISION_H
+#define WILDTRAIN_SHIM_VISION_H
+#include "shim.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+// Greedy non-maximum suppression: out holds the indices (int64) of the kept
+// boxes in falling order of score, equal scores in order of index. classes may
+// be NULL; with them, boxes suppress only their like. At most limit boxes are
+// kept, 0 for all.
+char *wt_nms(wt_tensor *out, wt_tensor boxes, wt_tensor scores, wt_tensor classes, double iou, int64_t limit);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
