@@ -1,0 +1,17 @@
+#!/bin/sh
+# Makes the virtual environment of the Python peers: parity/setup.sh DIR
+# Versions are pinned, since every golden file and every bench result names them.
+# albumentations stays away on purpose: the peer would add augmentations of its own where it finds it.
+set -eu
+dir=${1:?usage: setup.sh DIR}
+python=${PYTHON:-python3}
+[ -x "$dir/bin/python" ] || "$python" -m venv "$dir"
+"$dir/bin/pip" install --quiet --disable-pip-version-check \
+	torch==2.15.0 torchvision==0.29.2 ultralytics==8.4.190 \
+	pycocotools==2.0.11 safetensors==0.8.0 numpy==2.4.6 \
+	opencv-python==5.0.0.93 pillow==13.0.0
+"$dir/bin/python" - <<'EOF'
+from importlib import metadata
+for name in ("torch", "torchvision", "ultralytics", "pycocotools", "safetensors", "numpy", "opencv-python", "pillow"):
+    print(name, metadata.version(name))
+EOF
