@@ -71,6 +71,58 @@ func (t *Tensors) Write(name string, src []byte) error {
 	return err
 }
 
+// Floats returns the values of a tensor as float64, nil where there is none.
+func (t *Tensors) Floats(name string) []float64 {
+	info, data := t.infos[name], t.data[name]
+	out := make([]float64, 0, info.Elements())
+	for size := info.DType.Size(); len(data) >= size && size > 0; data = data[size:] {
+		out = append(out, decode(info.DType, data))
+	}
+	return out
+}
+
+// decode reads the first value of little-endian data.
+func decode(d wildtrain.DType, b []byte) float64 {
+	switch d {
+	case wildtrain.Float32:
+		return float64(math.Float32frombits(binary.LittleEndian.Uint32(b)))
+	case wildtrain.Float64:
+		return math.Float64frombits(binary.LittleEndian.Uint64(b))
+	case wildtrain.BFloat16:
+		return float64(math.Float32frombits(uint32(binary.LittleEndian.Uint16(b)) << 16))
+	case wildtrain.Float16:
+		return float16(binary.LittleEndian.Uint16(b))
+	case wildtrain.Int64:
+		return float64(int64(binary.LittleEndian.Uint64(b)))
+	case wildtrain.Int32:
+		return float64(int32(binary.LittleEndian.Uint32(b)))
+	case wildtrain.Int16:
+		return float64(int16(binary.LittleEndian.Uint16(b)))
+	case wildtrain.Int8:
+		return float64(int8(b[0]))
+	default:
+		return float64(b[0])
+	}
+}
+
+// float16 decodes IEEE 754 binary16.
+func float16(h uint16) float64 {
+	sign, exponent, fraction := 1.0, int(h>>10&31), float64(h&1023)
+	if h>>15 == 1 {
+		sign = -1
+	}
+	switch exponent {
+	case 0:
+		return sign * math.Ldexp(fraction, -24)
+	case 31:
+		if fraction != 0 {
+			return math.NaN()
+		}
+		return sign * math.Inf(1)
+	}
+	return sign * math.Ldexp(1024+fraction, exponent-25)
+}
+
 func (t *Tensors) get(verb, name string, n int) ([]byte, error) {
 	data, ok := t.data[name]
 	if !ok {
