@@ -74,9 +74,10 @@ func (t *Tensor) Embedding(w *Tensor) *Tensor {
 
 // Attention is softmax(q·kᵀ/√d + mask)·v for (N, heads, length, d); mask may be nil.
 func Attention(q, k, v, mask *Tensor, dropout float64) *Tensor {
-	return apply("scaled_dot_product_attention", func(out *ctensor) {
-		libtch.AtgScaledDotProductAttention(out, q.c, k.c, v.c, mask.raw(), dropout, 0, 0, 1)
-	}, q, k, v, mask)
+	in := []*Tensor{q, k, v, mask}
+	return runOf(in).shim("scaled_dot_product_attention", in, func(out *C.wt_tensor) *C.char {
+		return C.wt_attention(out, q.ptr(), k.ptr(), v.ptr(), mask.ptr(), C.double(dropout))
+	})
 }
 
 // Dropout zeroes elements with probability p in training and scales the rest.

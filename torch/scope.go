@@ -75,12 +75,7 @@ func Run(ctx context.Context, dev Device, mode Mode, fn func(*Scope) error) erro
 	r := &run{ctx: ctx, device: dev, mode: mode, out: new([4]ctensor)}
 	s := &Scope{r: r, device: dev}
 	r.cur = s
-	defer func() {
-		for r.cur != nil && r.cur != s {
-			r.cur = r.cur.closeInner(s)
-		}
-		s.Close()
-	}()
+	defer s.Close()
 	err = fn(s)
 	if r.err != nil && (err == nil || err == errClosed) {
 		return r.err
@@ -161,12 +156,6 @@ func (s *Scope) Close() {
 	}
 }
 
-// closeInner closes a scope that a panic left open and returns outer.
-func (s *Scope) closeInner(outer *Scope) *Scope {
-	s.Close()
-	return outer
-}
-
 // add makes the scope the owner of a handle.
 func (s *Scope) add(c ctensor) *Tensor {
 	t := &Tensor{c: c, s: s, at: int32(len(s.tensors))}
@@ -223,19 +212,22 @@ func (s *Scope) Sub(fn func(*Scope) *Tensor) *Tensor {
 	outer := s.r.cur
 	inner := &Scope{r: s.r, device: s.device, tensors: s.r.buffer()}
 	s.r.cur = inner
+	defer inner.end(outer) // also when fn panics
 	t := fn(inner)
-	s.r.cur = outer
 	if t != nil && t.s == inner {
 		inner.drop(t)
 		outer.adopt(t)
 	}
-	inner.Close()
-	if s.r.mode.Interruptible && s.r.err == nil {
-		if err := s.r.ctx.Err(); err != nil {
-			s.r.err = err
-		}
-	}
 	return t
+}
+
+// end closes an inner scope and goes back to outer.
+func (s *Scope) end(outer *Scope) {
+	s.r.cur = outer
+	s.Close()
+	if s.r.mode.Interruptible && s.r.err == nil {
+		s.r.err = s.r.ctx.Err()
+	}
 }
 
 // buffer is a first piece for an inner scope's list: most hold a handful.

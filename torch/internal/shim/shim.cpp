@@ -309,6 +309,15 @@ char *wt_cross_entropy(wt_tensor *out, wt_tensor x, wt_tensor target, wt_tensor 
   })
 }
 
+// libtch passes an absent mask as an undefined tensor, which libtorch refuses
+char *wt_attention(wt_tensor *out, wt_tensor q, wt_tensor k, wt_tensor v, wt_tensor mask, double dropout) {
+  WT_TRY({
+    c10::optional<Tensor> m;
+    if (mask) m = *mask;
+    *out = new Tensor(at::scaled_dot_product_attention(*q, *k, *v, m, dropout));
+  })
+}
+
 char *wt_softmax(wt_tensor *out, wt_tensor t, int64_t dim, int log) {
   WT_TRY(*out = new Tensor(log ? torch::log_softmax(*t, dim) : torch::softmax(*t, dim)))
 }

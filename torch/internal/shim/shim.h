@@ -71,6 +71,7 @@ char *wt_arange(wt_tensor *out, double start, double end, double step, int dtype
 char *wt_interpolate(wt_tensor *out, wt_tensor t, int64_t h, int64_t w, double sh, double sw, int mode, int align, int antialias);
 char *wt_softmax(wt_tensor *out, wt_tensor t, int64_t dim, int log);
 char *wt_pad(wt_tensor *out, wt_tensor t, const int64_t *pad, int n, double v);
+char *wt_attention(wt_tensor *out, wt_tensor q, wt_tensor k, wt_tensor v, wt_tensor mask, double dropout);
 char *wt_cross_entropy(wt_tensor *out, wt_tensor x, wt_tensor target, wt_tensor weight, int reduction, double smoothing);
 
 #ifdef __cplusplus
