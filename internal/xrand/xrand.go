@@ -77,3 +77,26 @@ func (r *Rand) Perm(n int) []int {
 	}
 	return p
 }
+
+// Beta returns a draw from the beta distribution; a and b must be at least 1.
+func (r *Rand) Beta(a, b float64) float64 {
+	x := r.gamma(a)
+	return x / (x + r.gamma(b))
+}
+
+// gamma draws by Marsaglia and Tsang's method (2000), for shapes of at least 1.
+func (r *Rand) gamma(shape float64) float64 {
+	d := shape - 1.0/3
+	c := 1 / math.Sqrt(9*d)
+	for {
+		x := r.Normal()
+		v := 1 + c*x
+		if v <= 0 {
+			continue
+		}
+		v = v * v * v
+		if u := 1 - r.Float64(); math.Log(u) < x*x/2+d-d*v+d*math.Log(v) {
+			return d * v
+		}
+	}
+}

@@ -1,0 +1,134 @@
+package datamodule
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"runtime"
+	"slices"
+
+	"github.com/wildtrain/sdk/datamodule/augment"
+	"github.com/wildtrain/sdk/internal/imageio"
+)
+
+// Source names the layout of the files under a root.
+type Source string
+
+// The known layouts.
+const (
+	Auto        Source = "auto"         // the first of the following that fits
+	WilData     Source = "wildata"      // datasets/<name>/annotations/<split>.json: the master COCO files
+	WilDataYOLO Source = "wildata_yolo" // framework_formats/yolo/<name>/data.yaml: the YOLO export
+	COCO        Source = "coco"         // annotations/<split>.json and images/<split>/
+	YOLO        Source = "yolo"         // a data.yaml, or a folder that holds one
+)
+
+// Policies for what is wrong in a dataset.
+const (
+	Fail = "fail" // Setup returns one error that lists everything wrong
+	Skip = "skip" // what is wrong is left out and reported; Setup decodes every picture once
+)
+
+// Caches for decoded pictures, scaled to the training size.
+const (
+	CacheNone = "none" // only what mosaics are about to draw from
+	CacheRAM  = "ram"  // all, up to CacheBytes
+)
+
+// Config sets up Detection. Zero means zero: take DefaultConfig and change it.
+type Config struct {
+	Root     string   `yaml:"root"`     // folder, or a YOLO data.yaml
+	Roots    []string `yaml:"roots"`    // more of them, merged by class name
+	Source   Source   `yaml:"source"`   // layout of every root
+	Datasets []string `yaml:"datasets"` // names of WilData datasets to take; empty: all
+
+	TrainSplit string `yaml:"train_split"` // name of the split for each stage
+	ValSplit   string `yaml:"val_split"`
+	TestSplit  string `yaml:"test_split"`
+
+	Classes     []string          `yaml:"classes"`      // order of the class list; empty: as in the files
+	FoldCase    bool              `yaml:"fold_case"`    // class names that differ in case only are the same
+	Rename      map[string]string `yaml:"rename"`       // class names, before Keep and Discard
+	Keep        []string          `yaml:"keep"`         // classes whose boxes stay; empty: all
+	Discard     []string          `yaml:"discard"`      // classes whose boxes are left out
+	SingleClass string            `yaml:"single_class"` // makes all that stay this one class; "": off
+
+	ImageSize int  `yaml:"imgsz"`      // side of training pictures in pixels, a multiple of Stride
+	Stride    int  `yaml:"stride"`     // sides of evaluation pictures are multiples of it
+	Batch     int  `yaml:"batch"`      // pictures per training batch
+	EvalBatch int  `yaml:"eval_batch"` // pictures per evaluation batch; 0: Batch
+	Rect      bool `yaml:"rect"`       // evaluation batches as flat as their pictures, sorted by aspect ratio
+	DropLast  bool `yaml:"drop_last"`  // leave out a last training batch that is not full
+
+	Seed     uint64 `yaml:"seed"`     // of order and augmentation
+	Epochs   int    `yaml:"epochs"`   // of the training, for Augment.CloseMosaic; 0: never close
+	Workers  int    `yaml:"workers"`  // goroutines that make pictures; 0: the caller's own
+	Prefetch int    `yaml:"prefetch"` // batches made ahead
+
+	Cache      string `yaml:"cache"`       // CacheNone or CacheRAM
+	CacheBytes int64  `yaml:"cache_bytes"` // memory for decoded pictures
+	MaxPixels  int64  `yaml:"max_pixels"`  // larger pictures are refused
+	OnError    string `yaml:"on_error"`    // Fail or Skip
+
+	Augment augment.Config `yaml:"augment"`
+
+	Logger *slog.Logger `yaml:"-"` // nil: slog.Default
+}
+
+// DefaultConfig returns the full set of defaults for a root.
+func DefaultConfig() Config {
+	return Config{
+		Source: Auto, TrainSplit: "train", ValSplit: "val", TestSplit: "test",
+		ImageSize: 640, Stride: 32, Batch: 16, Rect: true,
+		Workers: min(4, runtime.GOMAXPROCS(0)), Prefetch: 2,
+		Cache: CacheNone, CacheBytes: 512 << 20, MaxPixels: imageio.DefaultMaxPixels,
+		OnError: Fail, Augment: augment.Default(),
+	}
+}
+
+// DefaultAugment returns the usual augmentation of YOLO trainings.
+func DefaultAugment() augment.Config { return augment.Default() }
+
+// Validate reports every problem of the configuration at once.
+func (c Config) Validate() error {
+	var errs []error
+	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf("datamodule: "+format, args...)) }
+	if c.Root == "" && len(c.Roots) == 0 {
+		bad("root is empty: name the folder of the data")
+	}
+	oneOf := func(key, v string, known ...string) {
+		if !slices.Contains(known, v) {
+			bad("%s is %q, must be one of %q", key, v, known)
+		}
+	}
+	oneOf("source", string(c.Source), string(Auto), string(WilData), string(WilDataYOLO), string(COCO), string(YOLO))
+	oneOf("cache", c.Cache, CacheNone, CacheRAM)
+	oneOf("on_error", c.OnError, Fail, Skip)
+	if len(c.Keep) > 0 && len(c.Discard) > 0 {
+		bad("keep and discard are both set: use one of them")
+	}
+	positive := func(key string, v int64) {
+		if v <= 0 {
+			bad("%s is %d, must be positive", key, v)
+		}
+	}
+	positive("imgsz", int64(c.ImageSize))
+	positive("stride", int64(c.Stride))
+	positive("batch", int64(c.Batch))
+	positive("max_pixels", c.MaxPixels)
+	if c.Stride > 0 && c.ImageSize%c.Stride != 0 {
+		bad("imgsz is %d, must be a multiple of stride, %d", c.ImageSize, c.Stride)
+	}
+	for key, v := range map[string]int64{
+		"eval_batch": int64(c.EvalBatch), "epochs": int64(c.Epochs), "workers": int64(c.Workers),
+		"prefetch": int64(c.Prefetch), "cache_bytes": c.CacheBytes,
+	} {
+		if v < 0 {
+			bad("%s is %d, must not be negative", key, v)
+		}
+	}
+	if err := c.Augment.Validate(); err != nil {
+		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
+}

@@ -1,0 +1,14 @@
+// Package datamodule gives models their data.
+//
+// Detection is a wildtrain.DataModule over WilData trees, plain COCO folders
+// and YOLO folders. Several datasets are merged by the names of their classes;
+// class ids become contiguous; boxes (not pictures) are kept, discarded and
+// renamed by class; pictures without boxes stay as negatives. Training pictures
+// are augmented, evaluation pictures letterboxed. What a loader yields depends
+// on the seed, the epoch and the position only, never on the number of workers.
+//
+// Images is a source for prediction: a file, a folder, a glob.
+//
+// Annotations are untrusted: paths must stay inside the root, sizes are
+// limited, and everything wrong is reported together, with file and line.
+package datamodule

@@ -1,0 +1,193 @@
+package datamodule
+
+import (
+	"context"
+	"fmt"
+	"iter"
+	"sync"
+	"sync/atomic"
+
+	"github.com/wildtrain/sdk/wildtrain"
+)
+
+// Loader implements wildtrain.DataModule. Setup of the stage comes first.
+func (d *Detection) Loader(stage wildtrain.Stage, at wildtrain.Position) (wildtrain.Loader, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	records := d.ready[stage]
+	if len(records) == 0 {
+		return nil, fmt.Errorf("datamodule: stage %q has not been set up", stage)
+	}
+	if at.Epoch < 0 || at.Batch < 0 || at.Rank < 0 || at.Rank >= max(at.World, 1) {
+		return nil, fmt.Errorf("datamodule: position %+v is impossible", at)
+	}
+	c := d.config
+	m := maker{d: d, stage: stage, records: records, config: c, epoch: at.Epoch}
+	if stage == wildtrain.Train {
+		m.plan = trainPlan(len(records), c, at)
+		m.closed = c.Epochs > 0 && at.Epoch >= c.Epochs-c.Augment.CloseMosaic
+		m.window = c.window(len(records))
+		d.recent.grow(int64(m.window+(c.Prefetch+2)*c.Batch) * c.pictureBytes())
+	} else {
+		m.plan = evalPlan(records, c, at)
+	}
+	return &loader{maker: m, first: at.Batch, workers: c.Workers, prefetch: c.Prefetch}, nil
+}
+
+// pictureBytes bounds one scaled picture.
+func (c Config) pictureBytes() int64 { return 3 * int64(c.ImageSize) * int64(c.ImageSize) }
+
+// window is how many pictures mosaics draw from: all where they fit into the
+// RAM cache, else some batches. It depends on the configuration and the data
+// only, so that samples do not depend on what happens to be cached.
+func (c Config) window(n int) int {
+	if c.Cache == CacheRAM && int64(n) <= c.CacheBytes/c.pictureBytes() {
+		return n
+	}
+	recent := min(max(8*c.Batch, 32), 256, int(c.CacheBytes/c.pictureBytes()))
+	return min(max(recent, 4), n)
+}
+
+type loader struct {
+	maker
+	first    int // batches before it are skipped
+	workers  int
+	prefetch int
+}
+
+// Len implements wildtrain.Loader.
+func (l *loader) Len() int { return len(l.plan.batches) }
+
+// Batches implements wildtrain.Loader.
+func (l *loader) Batches(ctx context.Context) iter.Seq2[*wildtrain.Batch, error] {
+	return func(yield func(*wildtrain.Batch, error) bool) {
+		if l.workers == 0 {
+			l.inline(ctx, yield)
+		} else {
+			l.parallel(ctx, yield)
+		}
+	}
+}
+
+func (l *loader) inline(ctx context.Context, yield func(*wildtrain.Batch, error) bool) {
+	var s scratch
+	for i := l.first; i < l.Len(); i++ {
+		b := l.begin(i)
+		for slot := range b.samples {
+			if err := ctx.Err(); err != nil {
+				yield(nil, err)
+				return
+			}
+			b.work(l, slot, &s)
+		}
+		if !b.hand(l, yield) {
+			return
+		}
+	}
+}
+
+// unfinished is a batch whose samples are being made.
+type unfinished struct {
+	planned
+	pixels  []byte
+	samples []wildtrain.Sample
+	errs    []error
+	left    atomic.Int32
+	done    chan struct{}
+}
+
+func (l *loader) begin(i int) *unfinished {
+	p := l.plan.batches[i]
+	n := len(p.places)
+	b := &unfinished{
+		planned: p, pixels: l.d.buffers.Get(n * p.height * p.width * 3),
+		samples: make([]wildtrain.Sample, n), errs: make([]error, n), done: make(chan struct{}),
+	}
+	b.left.Store(int32(n))
+	return b
+}
+
+// work makes one sample.
+func (b *unfinished) work(l *loader, slot int, s *scratch) {
+	size := b.height * b.width * 3
+	dst := wildtrain.Image{Height: b.height, Width: b.width, Channels: 3, U8: b.pixels[slot*size : (slot+1)*size : (slot+1)*size]}
+	b.samples[slot], b.errs[slot] = l.sample(b.places[slot], dst, s)
+	if b.left.Add(-1) == 0 {
+		close(b.done)
+	}
+}
+
+// hand yields the finished batch, or the first of its errors, and reports
+// whether to go on.
+func (b *unfinished) hand(l *loader, yield func(*wildtrain.Batch, error) bool) bool {
+	for _, err := range b.errs {
+		if err != nil {
+			l.d.buffers.Put(b.pixels)
+			yield(nil, err)
+			return false
+		}
+	}
+	p := wildtrain.Pixels{N: len(b.samples), Height: b.height, Width: b.width, Channels: 3, U8: b.pixels}
+	return yield(wildtrain.NewBatch(p, b.samples, func() { l.d.buffers.Put(b.pixels) }), nil)
+}
+
+type job struct {
+	b    *unfinished
+	slot int
+}
+
+// parallel makes the samples of several batches at once and yields the batches
+// in order. At most prefetch finished batches wait.
+func (l *loader) parallel(parent context.Context, yield func(*wildtrain.Batch, error) bool) {
+	ctx, cancel := context.WithCancel(parent)
+	var group sync.WaitGroup
+	defer group.Wait()
+	defer cancel()
+	jobs := make(chan job)
+	queue := make(chan *unfinished, l.prefetch)
+	group.Go(func() { l.feed(ctx, queue, jobs) })
+	for range l.workers {
+		group.Go(func() {
+			var s scratch
+			for j := range jobs {
+				j.b.work(l, j.slot, &s)
+			}
+		})
+	}
+	for b := range queue {
+		select {
+		case <-b.done:
+		case <-ctx.Done():
+		}
+		if parent.Err() != nil {
+			break
+		}
+		if !b.hand(l, yield) {
+			return
+		}
+	}
+	if err := parent.Err(); err != nil {
+		yield(nil, err)
+	}
+}
+
+// feed hands out the work of the epoch in order.
+func (l *loader) feed(ctx context.Context, queue chan<- *unfinished, jobs chan<- job) {
+	defer close(jobs)
+	defer close(queue)
+	for i := l.first; i < l.Len(); i++ {
+		b := l.begin(i)
+		select {
+		case queue <- b:
+		case <-ctx.Done():
+			return
+		}
+		for slot := range b.samples {
+			select {
+			case jobs <- job{b, slot}:
+			case <-ctx.Done():
+				return
+			}
+		}
+	}
+}

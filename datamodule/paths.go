@@ -1,0 +1,114 @@
+package datamodule
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/wildtrain/sdk/internal/imageio"
+)
+
+// errOutside tells that a path in an annotation file leaves the root.
+var errOutside = errors.New("leaves the root folder")
+
+// fence keeps paths inside one folder; links may point anywhere inside it.
+type fence struct {
+	root string // as given
+	real string // with links resolved
+}
+
+func newFence(root string) (fence, error) {
+	real, err := filepath.EvalSymlinks(root)
+	if err != nil {
+		return fence{}, err
+	}
+	if real, err = filepath.Abs(real); err != nil {
+		return fence{}, err
+	}
+	return fence{root, real}, nil
+}
+
+// resolve joins a path from a file to a folder inside the fence. The path may
+// be absolute if it lies inside.
+func (f fence) resolve(folder, name string) (string, error) {
+	name = filepath.FromSlash(strings.ReplaceAll(name, `\`, "/"))
+	if name == "" || strings.ContainsRune(name, 0) {
+		return "", fmt.Errorf("path %q is empty or has a zero byte", name)
+	}
+	full := filepath.Clean(name)
+	if !filepath.IsAbs(full) {
+		full = filepath.Join(folder, full)
+	}
+	for _, root := range []string{f.root, f.real} {
+		if within(root, full) {
+			return full, nil
+		}
+	}
+	return "", fmt.Errorf("path %q %w %s", name, errOutside, f.root)
+}
+
+// maxLinkText bounds the text of a link that git could not make.
+const maxLinkText = 1024
+
+// follow returns the file to open for a path: what its links name, which must
+// lie inside. Where a checkout could not make links (git's core.symlinks=false,
+// some archives), a link is a small text file that holds its target; those of
+// pictures are followed, too.
+func (f fence) follow(path string) (string, error) {
+	real, err := filepath.EvalSymlinks(path)
+	if err != nil {
+		return "", err
+	}
+	if target, ok := textLink(real); ok {
+		if real, err = filepath.EvalSymlinks(target); err != nil {
+			return "", err
+		}
+	}
+	if real, err = filepath.Abs(real); err != nil {
+		return "", err
+	}
+	if !within(f.real, real) {
+		return "", fmt.Errorf("path %s is a link that %w %s", path, errOutside, f.root)
+	}
+	return real, nil
+}
+
+// textLink reads a link that was written as text.
+func textLink(path string) (target string, ok bool) {
+	info, err := os.Stat(path)
+	if err != nil || !info.Mode().IsRegular() || info.Size() == 0 || info.Size() > maxLinkText || !imageio.IsPicture(path) {
+		return "", false
+	}
+	text, err := os.ReadFile(path)
+	if err != nil || !strings.HasPrefix(string(text), "../") || !imageio.IsPicture(string(text)) || strings.ContainsAny(string(text), "\n\r\x00") {
+		return "", false
+	}
+	return filepath.Join(filepath.Dir(path), filepath.FromSlash(string(text))), true
+}
+
+func within(root, path string) bool {
+	rel, err := filepath.Rel(root, path)
+	return err == nil && filepath.IsLocal(rel)
+}
+
+func isDir(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.IsDir()
+}
+
+func isFile(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.Mode().IsRegular()
+}
+
+// firstFile returns the first path that is a file, or the first one at all.
+func firstFile(paths ...string) string {
+	for _, p := range paths {
+		if isFile(p) {
+			return p
+		}
+	}
+	return paths[0]
+}

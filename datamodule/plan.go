@@ -1,0 +1,100 @@
+package datamodule
+
+import (
+	"math"
+	"slices"
+
+	"github.com/wildtrain/sdk/internal/xrand"
+	"github.com/wildtrain/sdk/wildtrain"
+)
+
+// Purposes of random streams.
+const (
+	streamOrder uint64 = iota + 1
+	streamSample
+	streamBlend
+)
+
+// plan says which pictures an epoch's batches hold, before anything is decoded.
+type plan struct {
+	order   []int // record index by place in the epoch, all ranks together
+	batches []planned
+}
+
+// planned is one batch: places in the order, and the size of its pictures.
+type planned struct {
+	places        []int
+	height, width int
+}
+
+// trainPlan shuffles by (seed, epoch). Ranks take turns; the first pictures
+// fill up, so that all ranks have as many.
+func trainPlan(n int, c Config, at wildtrain.Position) plan {
+	p := plan{order: xrand.New(c.Seed, streamOrder, uint64(at.Epoch)).Perm(n)}
+	world := max(at.World, 1)
+	var mine []int
+	for i := at.Rank; i < (n+world-1)/world*world; i += world {
+		mine = append(mine, i%n)
+	}
+	for places := range slices.Chunk(mine, c.Batch) {
+		if c.DropLast && len(places) < c.Batch {
+			break
+		}
+		p.batches = append(p.batches, planned{places, c.ImageSize, c.ImageSize})
+	}
+	return p
+}
+
+// evalPlan keeps the order of the data or, for flat batches, sorts by aspect
+// ratio. Ranks take turns; no picture is evaluated twice.
+func evalPlan(records []Record, c Config, at wildtrain.Position) plan {
+	var p plan
+	for i := range records {
+		p.order = append(p.order, i)
+	}
+	ratio := func(i int) float64 { return float64(records[i].Height) / float64(records[i].Width) }
+	if c.Rect {
+		slices.SortStableFunc(p.order, func(a, b int) int {
+			switch ra, rb := ratio(a), ratio(b); {
+			case ra < rb:
+				return -1
+			case ra > rb:
+				return 1
+			}
+			return 0
+		})
+	}
+	var mine []int
+	for i := at.Rank; i < len(records); i += max(at.World, 1) {
+		mine = append(mine, i)
+	}
+	batch := c.EvalBatch
+	if batch == 0 {
+		batch = c.Batch
+	}
+	for places := range slices.Chunk(mine, batch) {
+		b := planned{places, c.ImageSize, c.ImageSize}
+		if c.Rect {
+			first, last := ratio(p.order[places[0]]), ratio(p.order[places[len(places)-1]])
+			b.height, b.width = rectShape(first, last, c.ImageSize, c.Stride)
+		}
+		p.batches = append(p.batches, b)
+	}
+	return p
+}
+
+// rectShape is the smallest shape that holds pictures of aspect ratios (height
+// over width) between low and high with their long side at size: a multiple of
+// the stride with half a stride to spare, as the field's loaders have it.
+func rectShape(low, high float64, size, stride int) (height, width int) {
+	h, w := 1.0, 1.0
+	if high < 1 {
+		h = high
+	} else if low > 1 {
+		w = 1 / low
+	}
+	side := func(share float64) int {
+		return int(math.Ceil(share*float64(size)/float64(stride)+0.5)) * stride
+	}
+	return side(h), side(w)
+}

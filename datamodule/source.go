@@ -1,0 +1,185 @@
+package datamodule
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"sort"
+	"strings"
+
+	"github.com/wildtrain/sdk/wildtrain"
+)
+
+// source is one dataset: it knows its splits and reads them.
+type source interface {
+	name() string
+	splits() []string
+	load(split string, r *Report) *rawSplit
+}
+
+// rawSplit is what one annotation file (or folder of label files) says, before
+// classes of several datasets are merged.
+type rawSplit struct {
+	classes []rawClass
+	images  []rawImage
+}
+
+type rawClass struct {
+	id   string // as in the file
+	name string
+}
+
+type rawImage struct {
+	id            string // Sample.ID
+	sourceID      string
+	path          string
+	width, height int // as the annotations say; 0: they don't
+	file          string
+	line          int
+	boxes         []rawBox
+	labels        string // YOLO: the file that holds the boxes, "" for COCO
+	fence         fence
+}
+
+type rawBox struct {
+	class      int // index into rawSplit.classes
+	box        wildtrain.Box
+	area       float64
+	crowd      bool
+	line       int
+	what       string // how messages call it
+	normalised bool   // box is in shares of the picture's sides
+}
+
+// openSources finds the datasets under every root.
+func openSources(c Config) ([]source, error) {
+	roots := slices.Clone(c.Roots)
+	if c.Root != "" {
+		roots = append([]string{c.Root}, roots...)
+	}
+	var all []source
+	for _, root := range roots {
+		found, err := openRoot(root, c.Source)
+		if err != nil {
+			return nil, fmt.Errorf("datamodule: open %s: %w", root, err)
+		}
+		all = append(all, found...)
+	}
+	if len(c.Datasets) == 0 {
+		return all, nil
+	}
+	var chosen []source
+	for _, name := range c.Datasets {
+		i := slices.IndexFunc(all, func(s source) bool { return s.name() == name })
+		if i < 0 {
+			return nil, fmt.Errorf("datamodule: no dataset %q under %s; there are %q", name, strings.Join(roots, ", "), sourceNames(all))
+		}
+		chosen = append(chosen, all[i])
+	}
+	return chosen, nil
+}
+
+func sourceNames(all []source) []string {
+	names := make([]string, len(all))
+	for i, s := range all {
+		names[i] = s.name()
+	}
+	return names
+}
+
+// openRoot tells the layout and opens every dataset in it.
+func openRoot(root string, kind Source) ([]source, error) {
+	info, err := os.Stat(root)
+	if err != nil {
+		return nil, err
+	}
+	if !info.IsDir() {
+		return openFile(root, kind)
+	}
+	masters := glob(root, "datasets", "*", "annotations")
+	exports := glob(root, "framework_formats", "yolo", "*", "data.yaml")
+	if kind == Auto {
+		switch {
+		case len(masters) > 0:
+			kind = WilData
+		case len(exports) > 0:
+			kind = WilDataYOLO
+		case isFile(filepath.Join(root, "data.yaml")):
+			kind = YOLO
+		case len(glob(root, "annotations", "*.json")) > 0:
+			kind = COCO
+		default:
+			return nil, fmt.Errorf("no known layout: neither datasets/*/annotations (WilData), framework_formats/yolo/*/data.yaml, data.yaml (YOLO) nor annotations/*.json (COCO) is there")
+		}
+	}
+	switch kind {
+	case WilData:
+		return openMasters(root, masters)
+	case WilDataYOLO:
+		return openExports(root, exports)
+	case YOLO:
+		return openFile(filepath.Join(root, "data.yaml"), kind)
+	default:
+		s, err := openCOCO(root, filepath.Base(root), filepath.Join(root, "annotations"), nil)
+		return []source{s}, err
+	}
+}
+
+// openFile opens a root that is a file: a data.yaml.
+func openFile(path string, kind Source) ([]source, error) {
+	ext := strings.ToLower(filepath.Ext(path))
+	if (ext != ".yaml" && ext != ".yml") || (kind != Auto && kind != YOLO && kind != WilDataYOLO) {
+		return nil, fmt.Errorf("a root that is a file must be a YOLO data.yaml")
+	}
+	s, err := openYOLO(path)
+	if err != nil {
+		return nil, err
+	}
+	return []source{s}, nil
+}
+
+func openMasters(root string, folders []string) ([]source, error) {
+	if len(folders) == 0 {
+		return nil, fmt.Errorf("no WilData dataset: datasets/*/annotations is not there")
+	}
+	var all []source
+	for _, annotations := range folders {
+		name := filepath.Base(filepath.Dir(annotations))
+		s, err := openCOCO(root, name, annotations, []string{filepath.Join(root, "datasets")})
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, s)
+	}
+	return all, nil
+}
+
+func openExports(root string, files []string) ([]source, error) {
+	if len(files) == 0 {
+		return nil, fmt.Errorf("no YOLO export: framework_formats/yolo/*/data.yaml is not there")
+	}
+	var all []source
+	for _, f := range files {
+		s, err := openYOLO(f)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, s)
+	}
+	return all, nil
+}
+
+// glob lists what a pattern finds under a root whose own name is taken as it is.
+func glob(root string, pattern ...string) []string {
+	found, err := filepath.Glob(filepath.Join(append([]string{escape(root)}, pattern...)...))
+	if err != nil {
+		return nil // the only error is a bad pattern, and these are constants
+	}
+	sort.Strings(found)
+	return found
+}
+
+var globSpecial = strings.NewReplacer(`*`, `\*`, `?`, `\?`, `[`, `\[`, `\`, `\\`)
+
+func escape(path string) string { return globSpecial.Replace(path) }
