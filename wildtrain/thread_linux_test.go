@@ -1,0 +1,5 @@
+package wildtrain_test
+
+import "syscall"
+
+func threadID() int { return syscall.Gettid() }
