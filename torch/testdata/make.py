@@ -118,12 +118,18 @@ def layers(*modules):
     torch.manual_seed(7)
     return {k: v.flatten().tolist() for k, v in torch.nn.ModuleDict({n: m() for n, m in modules}).state_dict().items()}
 
+def trunc_normal(t, std, a, b):
+    """torch.nn.init.trunc_normal_ as of PyTorch 2.7: later ones draw by rejection."""
+    cdf = lambda x: (1 + math.erf(x / math.sqrt(2))) / 2
+    t.uniform_(2 * cdf(a / std) - 1, 2 * cdf(b / std) - 1)
+    return t.erfinv_().mul_(std * math.sqrt(2)).clamp_(a, b)
+
 rnd = {
     "torch": torch.__version__,
     "uniform": seeded(lambda: torch.empty(37).uniform_(-1, 2)),
     "normal": seeded(lambda: torch.empty(37).normal_(1, 2)),
     "normal_short": seeded(lambda: torch.empty(5).normal_(0, 1)),
-    "trunc_normal": seeded(lambda: torch.nn.init.trunc_normal_(torch.empty(37), std=0.02)),
+    "trunc_normal": seeded(lambda: trunc_normal(torch.empty(37), 0.02, -2, 2)),
     "dropout": seeded(lambda: F.dropout(torch.ones(40), 0.3, True)),
     "layers": layers(("conv", lambda: torch.nn.Conv2d(4, 6, 3, groups=2)), ("deconv", lambda: torch.nn.ConvTranspose2d(4, 2, 2, stride=2)), ("fc", lambda: torch.nn.Linear(5, 3)),
                      ("bn", lambda: torch.nn.BatchNorm2d(3)), ("ln", lambda: torch.nn.LayerNorm(4)), ("emb", lambda: torch.nn.Embedding(3, 4)),

@@ -127,3 +127,40 @@ func Close(t testing.TB, what string, got, want []float64, tol float64) {
 		}
 	}
 }
+
+// GradCheck compares the gradient of the sum of f's elements, weighted by
+// cos(0), cos(1), …, with central differences, in double precision.
+func GradCheck(t testing.TB, f func(x *torch.Tensor) *torch.Tensor, x []float64, tol float64) {
+	t.Helper()
+	weighted := func(s *torch.Scope, x *torch.Tensor) *torch.Tensor {
+		y := f(x)
+		w := make([]float64, y.Len())
+		for i := range w {
+			w[i] = math.Cos(float64(i))
+		}
+		return y.Mul(torch.Of(s, w, y.Shape()...)).Sum()
+	}
+	Run(t, torch.Training, func(s *torch.Scope) {
+		leaf := torch.Of(s, x, int64(len(x)))
+		if err := leaf.SetRequiresGrad(true); err != nil {
+			t.Fatal(err)
+		}
+		if err := weighted(s, leaf).Backward(); err != nil {
+			t.Fatal(err)
+		}
+		grad := s.Grad(leaf).Float64s(nil)
+		const h = 1e-5
+		want := make([]float64, len(x))
+		moved := append([]float64(nil), x...)
+		for i := range x {
+			var side [2]float64
+			for j, d := range []float64{h, -h} {
+				moved[i] = x[i] + d
+				side[j] = weighted(s, torch.Of(s, moved, int64(len(x)))).Item()
+			}
+			moved[i] = x[i]
+			want[i] = (side[0] - side[1]) / (2 * h)
+		}
+		Close(t, "gradient", grad, want, tol)
+	})
+}
