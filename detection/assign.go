@@ -153,7 +153,7 @@ func (a Assigner) top(c candidates, metric []float32) []bool {
 		}
 		slices.SortStableFunc(order, func(x, y int) int { return cmp.Compare(metric[y], metric[x]) })
 		for _, i := range order[:min(a.TopK, len(order))] {
-			chosen[i] = true
+			chosen[i] = metric[i] > 0 // what does not overlap at all claims nothing
 		}
 		from = to
 	}
