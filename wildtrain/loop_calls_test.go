@@ -7,7 +7,6 @@ import (
 	"math"
 	"runtime"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -359,15 +358,40 @@ func TestFitStaysOnOneThread(t *testing.T) {
 	defer close(stop)
 	threads := map[int]bool{}
 	m.Hook = func(int, *wildtrain.Batch) error {
-		for range 5 {
-			threads[threadID()] = true
-			time.Sleep(100 * time.Microsecond)
-		}
+		threads[threadID()] = true
 		return nil
 	}
 	_, err := trainer(t, small(4)).Fit(t.Context(), m, data)
 	require.NoError(t, err)
 	require.Len(t, threads, 1)
+}
+
+// What is not a number is never the best, not even the first time.
+func TestBestIsANumber(t *testing.T) {
+	data := wildtraintest.NewBlobs(24, 8)
+	epoch := 0
+	odd := oddMetric(func() float64 {
+		epoch++
+		return []float64{math.NaN(), math.Inf(1), 0.5, math.NaN(), 0.25}[epoch-1]
+	})
+	saver := &wildtraintest.Memory{}
+	l, err := wildtrain.NewTrainer(small(5), wildtrain.WithMetrics(odd), wildtrain.WithSaver(saver))
+	require.NoError(t, err)
+	res, err := l.Fit(t.Context(), wildtraintest.ForBlobs(data, 1), data)
+	require.NoError(t, err)
+	require.Equal(t, 0.5, res.Best)
+	require.Equal(t, 3, res.Progress.BestEpoch)
+	require.Equal(t, 2, res.Progress.SinceBest)
+	require.Equal(t, []string{"last", "last", "best", "last", "last", "last"}, saver.Order)
+}
+
+type oddMetric func() float64
+
+func (oddMetric) Name() string                                            { return "odd" }
+func (oddMetric) Reset()                                                  {}
+func (oddMetric) Update([]wildtrain.Prediction, []wildtrain.Sample) error { return nil }
+func (m oddMetric) Compute() ([]wildtrain.Value, error) {
+	return []wildtrain.Value{{Name: "odd", Value: m()}}, nil
 }
 
 func TestNoResultWithoutGoodOrder(t *testing.T) {
