@@ -150,10 +150,14 @@ func (p *cocoParser) parse(data []byte) {
 	p.lines = lineCounter{data: data}
 	dec := json.NewDecoder(bytes.NewReader(data))
 	if err := p.top(dec); err != nil {
+		line := p.lines.line1(dec.InputOffset())
+		if at := (*lineError)(nil); errors.As(err, &at) {
+			line = at.line
+		}
 		if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
 			err = errors.New("the file ends in the middle")
 		}
-		p.r.problem(p.path, p.lines.line1(dec.InputOffset()), "not valid COCO JSON: %v", err)
+		p.r.problem(p.path, line, "not valid COCO JSON: %v", err)
 		return
 	}
 	for _, n := range p.notes {
@@ -199,6 +203,14 @@ func (p *cocoParser) top(dec *json.Decoder) error {
 	return nil
 }
 
+// lineError is an error that knows the line of the value it concerns.
+type lineError struct {
+	line int
+	error
+}
+
+func (e *lineError) Unwrap() error { return e.error }
+
 func orError(err error, text string) error {
 	if err != nil {
 		return err
@@ -216,7 +228,7 @@ func eachElement[T any](dec *json.Decoder, key string, lines *lineCounter, use f
 		line := lines.line1(dec.InputOffset())
 		var v T
 		if err := dec.Decode(&v); err != nil {
-			return fmt.Errorf("in %s: %w", key, err)
+			return &lineError{line, fmt.Errorf("in %s: %w", key, err)}
 		}
 		use(v, line)
 	}

@@ -53,12 +53,13 @@ type Config struct {
 	Discard     []string          `yaml:"discard"`      // classes whose boxes are left out
 	SingleClass string            `yaml:"single_class"` // makes all that stay this one class; "": off
 
-	ImageSize int  `yaml:"imgsz"`      // side of training pictures in pixels, a multiple of Stride
-	Stride    int  `yaml:"stride"`     // sides of evaluation pictures are multiples of it
-	Batch     int  `yaml:"batch"`      // pictures per training batch
-	EvalBatch int  `yaml:"eval_batch"` // pictures per evaluation batch; 0: Batch
-	Rect      bool `yaml:"rect"`       // evaluation batches as flat as their pictures, sorted by aspect ratio
-	DropLast  bool `yaml:"drop_last"`  // leave out a last training batch that is not full
+	ImageSize int     `yaml:"imgsz"`      // side of training pictures in pixels, a multiple of Stride
+	Stride    int     `yaml:"stride"`     // sides of evaluation pictures are multiples of it
+	Batch     int     `yaml:"batch"`      // pictures per training batch
+	EvalBatch int     `yaml:"eval_batch"` // pictures per evaluation batch; 0: Batch
+	Rect      bool    `yaml:"rect"`       // evaluation batches as flat as their pictures, sorted by aspect ratio
+	RectPad   float64 `yaml:"rect_pad"`   // strides to spare in flat batches
+	DropLast  bool    `yaml:"drop_last"`  // leave out a last training batch that is not full
 
 	Seed     uint64 `yaml:"seed"`     // of order and augmentation
 	Epochs   int    `yaml:"epochs"`   // of the training, for Augment.CloseMosaic; 0: never close
@@ -79,7 +80,7 @@ type Config struct {
 func DefaultConfig() Config {
 	return Config{
 		Source: Auto, TrainSplit: "train", ValSplit: "val", TestSplit: "test",
-		ImageSize: 640, Stride: 32, Batch: 16, Rect: true,
+		ImageSize: 640, Stride: 32, Batch: 16, Rect: true, RectPad: 0.5,
 		Workers: min(4, runtime.GOMAXPROCS(0)), Prefetch: 2,
 		Cache: CacheNone, CacheBytes: 512 << 20, MaxPixels: imageio.DefaultMaxPixels,
 		OnError: Fail, Augment: augment.Default(),
@@ -126,6 +127,9 @@ func (c Config) Validate() error {
 		if v < 0 {
 			bad("%s is %d, must not be negative", key, v)
 		}
+	}
+	if !(c.RectPad >= 0 && c.RectPad <= 10) {
+		bad("rect_pad is %v, must be between 0 and 10", c.RectPad)
 	}
 	if err := c.Augment.Validate(); err != nil {
 		errs = append(errs, err)

@@ -53,21 +53,11 @@ func NewDetection(c Config) (*Detection, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &Detection{
-		config: c, log: c.Logger, sources: sources, raw: map[rawKey]*loaded{},
-		ready: map[wildtrain.Stage][]Record{}, reports: map[wildtrain.Stage]*Report{},
-		cache: newCache(c.CacheBytes, false), recent: newCache(0, true),
-	}
-	if d.log == nil {
-		d.log = slog.Default()
-	}
+	d := newDetection(c, sources, nil)
 	var lists [][]rawClass
 	for i, s := range sources {
 		for _, split := range orderedSplits(s.splits(), c) {
-			var r Report
-			raw := s.load(split, &r)
-			d.raw[rawKey{i, split}] = &loaded{raw, r.Problems}
-			lists = append(lists, raw.classes)
+			lists = append(lists, d.raw[rawKey{i, split}].split.classes)
 		}
 	}
 	if d.classes, err = newClassMap(c, lists); err != nil {
@@ -76,11 +66,33 @@ func NewDetection(c Config) (*Detection, error) {
 	return d, nil
 }
 
+// newDetection reads what all splits of the sources say.
+func newDetection(c Config, sources []source, classes *classMap) *Detection {
+	d := &Detection{
+		config: c, log: c.Logger, sources: sources, classes: classes, raw: map[rawKey]*loaded{},
+		ready: map[wildtrain.Stage][]Record{}, reports: map[wildtrain.Stage]*Report{},
+		cache: newCache(c.CacheBytes, false), recent: newCache(0, true),
+	}
+	if d.log == nil {
+		d.log = slog.Default()
+	}
+	for i, s := range sources {
+		for _, split := range s.splits() {
+			var r Report
+			raw := s.load(split, &r)
+			d.raw[rawKey{i, split}] = &loaded{raw, r.Problems}
+		}
+	}
+	return d
+}
+
 // explain adds what is wrong in the files to an error that may follow from it.
 func (d *Detection) explain(err error) error {
-	for _, l := range d.raw {
-		for _, p := range l.problems {
-			return fmt.Errorf("%w\n  %s", err, p)
+	for i, s := range d.sources {
+		for _, split := range s.splits() {
+			if l := d.raw[rawKey{i, split}]; l != nil && len(l.problems) > 0 {
+				return fmt.Errorf("%w\n  %s", err, l.problems[0])
+			}
 		}
 	}
 	return err

@@ -76,7 +76,7 @@ func evalPlan(records []Record, c Config, at wildtrain.Position) plan {
 		b := planned{places, c.ImageSize, c.ImageSize}
 		if c.Rect {
 			first, last := ratio(p.order[places[0]]), ratio(p.order[places[len(places)-1]])
-			b.height, b.width = rectShape(first, last, c.ImageSize, c.Stride)
+			b.height, b.width = rectShape(first, last, c.ImageSize, c.Stride, c.RectPad)
 		}
 		p.batches = append(p.batches, b)
 	}
@@ -85,8 +85,8 @@ func evalPlan(records []Record, c Config, at wildtrain.Position) plan {
 
 // rectShape is the smallest shape that holds pictures of aspect ratios (height
 // over width) between low and high with their long side at size: a multiple of
-// the stride with half a stride to spare, as the field's loaders have it.
-func rectShape(low, high float64, size, stride int) (height, width int) {
+// the stride, with pad strides to spare (half a one in the field's validation).
+func rectShape(low, high float64, size, stride int, pad float64) (height, width int) {
 	h, w := 1.0, 1.0
 	if high < 1 {
 		h = high
@@ -94,7 +94,7 @@ func rectShape(low, high float64, size, stride int) (height, width int) {
 		w = 1 / low
 	}
 	side := func(share float64) int {
-		return int(math.Ceil(share*float64(size)/float64(stride)+0.5)) * stride
+		return int(math.Ceil(share*float64(size)/float64(stride)+pad-1e-9)) * stride
 	}
 	return side(h), side(w)
 }

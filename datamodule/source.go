@@ -144,6 +144,7 @@ func openMasters(root string, folders []string) ([]source, error) {
 		return nil, fmt.Errorf("no WilData dataset: datasets/*/annotations is not there")
 	}
 	var all []source
+	sortByDataset(folders)
 	for _, annotations := range folders {
 		name := filepath.Base(filepath.Dir(annotations))
 		s, err := openCOCO(root, name, annotations, []string{filepath.Join(root, "datasets")})
@@ -160,6 +161,7 @@ func openExports(root string, files []string) ([]source, error) {
 		return nil, fmt.Errorf("no YOLO export: framework_formats/yolo/*/data.yaml is not there")
 	}
 	var all []source
+	sortByDataset(files)
 	for _, f := range files {
 		s, err := openYOLO(f)
 		if err != nil {
@@ -168,6 +170,13 @@ func openExports(root string, files []string) ([]source, error) {
 		all = append(all, s)
 	}
 	return all, nil
+}
+
+// sortByDataset orders paths <dataset>/<file> by the dataset's name.
+func sortByDataset(paths []string) {
+	slices.SortFunc(paths, func(a, b string) int {
+		return strings.Compare(filepath.Base(filepath.Dir(a)), filepath.Base(filepath.Dir(b)))
+	})
 }
 
 // glob lists what a pattern finds under a root whose own name is taken as it is.
