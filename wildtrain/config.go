@@ -29,13 +29,14 @@ type Config struct {
 	AccumulateMax       int  // most batches per optimiser step; 0: no limit
 	AverageAccumulated  bool // divide the gradient by the number of batches; false adds them up, as for losses that are multiplied by the batch size
 
-	// Warm-up lasts max(round(WarmupEpochs·batches), WarmupSteps) batches but
-	// leaves the last epoch untouched. It leads the learning rate from 0 (of
+	// Warm-up lasts round(WarmupEpochs·batches) batches, at least WarmupSteps, but
+	// leaves the last epoch untouched (Ultralytics up to 8.3 has a WarmupSteps of
+	// 100, 8.4 of 0). It leads the learning rate from 0 (of
 	// biases from WarmupBiasLR) and the momentum from WarmupMomentum to their
 	// nominal values, and accumulation from 1. Adam's betas stay as they are.
 	// WarmupEpochs 0 switches it off.
 	WarmupEpochs   float64
-	WarmupSteps    int // batches
+	WarmupSteps    int // batches, where WarmupEpochs is not 0
 	WarmupMomentum float64
 	WarmupBiasLR   float64
 
@@ -55,6 +56,8 @@ type Config struct {
 	Patience      int    // epochs without improvement before stopping early; 0: off
 	SavePeriod    int    // keep a checkpoint every so many epochs, beside last and best; 0: off
 
+	SaveSeconds float64 // write "last" within an epoch too where so much time has gone by; 0: off
+
 	NonFinite    int     // batches in a row whose loss may be NaN or infinite before training fails
 	SkippedSteps int     // optimiser steps in a row that may be skipped for non-finite gradients; a gradient scaler needs some
 	MaxSeconds   float64 // training time after which to stop in good order; 0: off
@@ -64,10 +67,10 @@ type Config struct {
 func DefaultConfig() Config {
 	return Config{
 		Epochs: 100, Batch: 16, NominalBatch: 64,
-		WarmupEpochs: 3, WarmupSteps: 100, WarmupMomentum: 0.8, WarmupBiasLR: 0.1,
+		WarmupEpochs: 3, WarmupMomentum: 0.8, WarmupBiasLR: 0.1,
 		Schedule: Linear, FinalLR: 0.01,
 		ClipNorm: 10, EMADecay: 0.9999, EMATau: 2000,
-		ValidateEvery: 1, Patience: 100, SkippedSteps: 50,
+		ValidateEvery: 1, Patience: 100, SaveSeconds: 1800, SkippedSteps: 50,
 	}
 }
 
@@ -99,6 +102,7 @@ func (c Config) Validate() error {
 		{"WarmupBiasLR", c.WarmupBiasLR, math.MaxFloat64}, {"FinalLR", c.FinalLR, 1},
 		{"ClipNorm", c.ClipNorm, math.MaxFloat64}, {"ClipValue", c.ClipValue, math.MaxFloat64},
 		{"EMADecay", c.EMADecay, 1}, {"EMATau", c.EMATau, math.MaxFloat64}, {"MaxSeconds", c.MaxSeconds, math.MaxFloat64},
+		{"SaveSeconds", c.SaveSeconds, math.MaxFloat64},
 	} {
 		if f.high == 1 {
 			bad(f.value >= 0 && f.value <= 1, "%s is %v, must lie in 0…1", f.name, f.value)

@@ -123,6 +123,7 @@ type run struct {
 	paths    map[string]string // of checkpoints, by Snapshot.Which
 	unsaved  bool              // there is progress that "last" lacks
 	early    []string          // warnings from before FitStart
+	savedAt  float64           // progress.Seconds of "last"
 	mark     time.Time         // up to which progress.Seconds counts
 
 	window    int       // batches in the accumulation window

@@ -256,6 +256,29 @@ func TestTimeLimit(t *testing.T) {
 	})
 }
 
+// A long epoch is saved on the way, between accumulation windows only.
+func TestSaveWithinAnEpoch(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		data := wildtraintest.NewBlobs(80, 8)
+		model := wildtraintest.ForBlobs(data, 1)
+		model.Hook = func(int, *wildtrain.Batch) error {
+			time.Sleep(time.Minute)
+			return nil
+		}
+		cfg := small(1)
+		cfg.SaveSeconds, cfg.NominalBatch, cfg.WarmupEpochs = 180, 16, 0
+		var at []string
+		_, err := trainer(t, cfg, wildtrain.WithSaver(&wildtraintest.Memory{}), wildtrain.WithCallbacks(
+			on(wildtrain.Saved, func(e *wildtrain.Event) error {
+				require.Zero(t, e.Progress.Accumulated)
+				at = append(at, fmt.Sprintf("%s %d", e.Text, e.Progress.Batch))
+				return nil
+			}))).Fit(t.Context(), model, data)
+		require.NoError(t, err)
+		require.Equal(t, []string{"last 4", "last 8", "best 0", "last 0"}, at)
+	})
+}
+
 func TestNoValidationSplit(t *testing.T) {
 	data := wildtraintest.NewBlobs(40, 8)
 	data.NoVal = true

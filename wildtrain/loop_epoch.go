@@ -35,8 +35,16 @@ func (r *run) trainEpoch(ctx context.Context) error {
 		if err := r.step(work, b); err != nil {
 			return err
 		}
-		if p.Accumulated == 0 && r.wantsStop(ctx) {
+		if p.Accumulated > 0 {
+			continue
+		}
+		if r.wantsStop(ctx) {
 			return nil
+		}
+		if r.cfg.SaveSeconds > 0 && p.Seconds-r.savedAt >= r.cfg.SaveSeconds && p.Batch < r.schedule.batches {
+			if err := r.save(ctx, "last"); err != nil {
+				return err
+			}
 		}
 	}
 	if p.Batch != r.schedule.batches {

@@ -90,7 +90,9 @@ func (r *run) save(ctx context.Context, which string) error {
 		r.paths = map[string]string{}
 	}
 	r.paths[which] = path
-	r.unsaved = r.unsaved && which != "last"
+	if which == "last" {
+		r.unsaved, r.savedAt = false, r.progress.Seconds
+	}
 	return r.emit(ctx, Event{Kind: Saved, Path: path, Text: which})
 }
 

@@ -40,7 +40,7 @@ func (r *run) setup(ctx context.Context) error {
 	if err := r.checkMonitor(); err != nil {
 		return err
 	}
-	r.mark = time.Now()
+	r.mark, r.savedAt = time.Now(), r.progress.Seconds
 	if err := r.emit(ctx, Event{Kind: FitStart}); err != nil {
 		return err
 	}
