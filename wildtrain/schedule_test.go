@@ -59,18 +59,23 @@ func TestWarmup(t *testing.T) {
 	require.Equal(t, 0.9, momentum, "a beta is not warmed up")
 }
 
-// Learning rates that Ultralytics 8.4 wrote into its results.csv (weights,
-// biases) for 40 epochs of 4 batches of 2 pictures, SGD, lr0 0.01, all else at its default.
+// Learning rates that Ultralytics 8.4.190 wrote into its results.csv (weights,
+// biases) for epochs of 4 batches of 2 pictures, SGD, lr0 0.01, all else at its default.
 func TestWarmupEqualsPeer(t *testing.T) {
-	c := DefaultConfig()
-	c.Epochs, c.Batch = 40, 2
-	s := schedule{Config: c, batches: 4}
-	for epoch, want := range [][2]float64{{0.0025, 0.0775}, {0.00568896, 0.0473556}, {0.00871292, 0.0170462}, {0.0092575, 0.0092575}, {0.00901, 0.00901}} {
-		last := 4*epoch + 3
-		weights, _ := s.group(Group{Role: Weights, LR: 0.01}, last, epoch)
-		biases, _ := s.group(Group{Role: Biases, LR: 0.01}, last, epoch)
-		require.InDelta(t, want[0], weights, 1e-7, "epoch %d", epoch+1)
-		require.InDelta(t, want[1], biases, 1e-7, "epoch %d", epoch+1)
+	for epochs, rows := range map[int][][2]float64{
+		40: {{0.0025, 0.0775}, {0.00568896, 0.0473556}, {0.00871292, 0.0170462}, {0.0092575, 0.0092575}, {0.00901, 0.00901}},
+		3:  {{0.00375, 0.06625}, {0.0058625, 0.0183625}},
+	} {
+		c := DefaultConfig()
+		c.Epochs, c.Batch = epochs, 2
+		s := schedule{Config: c, batches: 4}
+		for epoch, want := range rows {
+			last := 4*epoch + 3
+			weights, _ := s.group(Group{Role: Weights, LR: 0.01}, last, epoch)
+			biases, _ := s.group(Group{Role: Biases, LR: 0.01}, last, epoch)
+			require.InDelta(t, want[0], weights, 1e-7, "epoch %d of %d", epoch+1, epochs)
+			require.InDelta(t, want[1], biases, 1e-7, "epoch %d of %d", epoch+1, epochs)
+		}
 	}
 }
 
