@@ -313,7 +313,7 @@ func (t *Tensor) Fill(v float64) error {
 	return do("fill", []*Tensor{t}, func() *C.char { return C.wt_fill(t.ptr(), C.double(v)) })
 }
 
-// AddAssign adds alpha·o in place, without gradient.
+// AddAssign adds alpha·o in place, without gradient; alpha must be whole for integers.
 func (t *Tensor) AddAssign(o *Tensor, alpha float64) error {
 	return do("add_", []*Tensor{t, o}, func() *C.char { return C.wt_addmul(t.ptr(), o.ptr(), C.double(alpha)) })
 }

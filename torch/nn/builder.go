@@ -124,6 +124,18 @@ func NormalInit(mean, std float64) Init {
 	return func(t *torch.Tensor) error { return t.Normal(mean, std) }
 }
 
+// inOrder applies several one after the other.
+func inOrder(inits ...Init) Init {
+	return func(t *torch.Tensor) error {
+		for _, init := range inits {
+			if err := init(t); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+}
+
 // TruncNormal is a normal distribution cut at two units (not deviations), as
 // torch.nn.init.trunc_normal_ with its defaults.
 func TruncNormal(std float64) Init {

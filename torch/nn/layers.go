@@ -142,7 +142,7 @@ func NewBatchNorm2d(b *Builder, channels int64, eps, momentum float64) *BatchNor
 func (l *BatchNorm2d) Forward(x *torch.Tensor) *torch.Tensor {
 	training := x.Training() && !l.store.Frozen(l.name)
 	if training {
-		// a failure shows in the run's sticky error
+		// it can fail only where the store is closed, and then the next line fails too
 		_ = l.Batches.AddAssign(l.store.one(), 1)
 	}
 	return x.BatchNorm(l.Weight, l.Bias, l.Mean, l.Var, training, l.Momentum, l.Eps)
@@ -264,12 +264,14 @@ type MultiheadAttention struct {
 // NewMultiheadAttention builds the layer; heads must divide width.
 func NewMultiheadAttention(b *Builder, width, heads int64, dropout float64) *MultiheadAttention {
 	m := &MultiheadAttention{Heads: heads, Width: width, Dropout: dropout}
-	m.InWeight = b.Parameter("in_proj_weight", wildtrain.Weights, XavierUniform(width, 3*width), 3*width, width)
-	m.InBias = b.Parameter("in_proj_bias", wildtrain.Biases, Fill(0), 3*width)
+	// PyTorch's order of drawing, so that equal seeds give equal weights: it makes
+	// the output layer first and only then sets its bias to zero
 	m.Out = &Linear{
 		Weight: b.Sub("out_proj").Parameter("weight", wildtrain.Weights, KaimingUniform(width), width, width),
-		Bias:   b.Sub("out_proj").Parameter("bias", wildtrain.Biases, Fill(0), width),
+		Bias:   b.Sub("out_proj").Parameter("bias", wildtrain.Biases, inOrder(BiasUniform(width), Fill(0)), width),
 	}
+	m.InWeight = b.Parameter("in_proj_weight", wildtrain.Weights, XavierUniform(width, 3*width), 3*width, width)
+	m.InBias = b.Parameter("in_proj_bias", wildtrain.Biases, Fill(0), 3*width)
 	return m
 }
 

@@ -277,7 +277,13 @@ char *wt_reduce(wt_tensor *out, wt_tensor t, int op, const int64_t *dims, int nd
   })
 }
 
-char *wt_addmul(wt_tensor t, wt_tensor o, double alpha) { WT_TRY({ torch::NoGradGuard no_grad; t->add_(*o, alpha); }) }
+char *wt_addmul(wt_tensor t, wt_tensor o, double alpha) {
+  WT_TRY({
+    torch::NoGradGuard no_grad;
+    if (t->is_floating_point()) t->add_(*o, alpha);
+    else t->add_(*o, static_cast<int64_t>(alpha)); // integers take no other factor
+  })
+}
 char *wt_scale(wt_tensor t, double v) { WT_TRY({ torch::NoGradGuard no_grad; t->mul_(v); }) }
 
 char *wt_arange(wt_tensor *out, double start, double end, double step, int dtype, int device) {
