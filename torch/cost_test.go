@@ -60,7 +60,7 @@ func TestSmallOpIsLight(t *testing.T) {
 // Time is held as a ratio to the same operation without this package. The bar in
 // absolute terms (3 µs) is looked at by make bench.
 func TestSmallOpIsQuick(t *testing.T) {
-	if testing.Short() {
+	if testing.Short() || raceEnabled {
 		t.Skip("timing")
 	}
 	torchtest.Run(t, torch.Inference, func(s *torch.Scope) {

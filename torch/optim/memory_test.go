@@ -2,6 +2,7 @@ package optim_test
 
 import (
 	"os"
+	"runtime/debug"
 	"strconv"
 	"strings"
 	"testing"
@@ -67,6 +68,7 @@ func (r *trainer) step(t testing.TB, mode torch.Mode) float64 {
 
 // resident is the process's memory in bytes, 0 where the system does not tell.
 func resident() int64 {
+	debug.FreeOSMemory() // what Go's collector has not yet given back is no leak
 	raw, err := os.ReadFile("/proc/self/statm")
 	fields := strings.Fields(string(raw))
 	if err != nil || len(fields) < 2 {
@@ -102,7 +104,7 @@ func TestMemoryIsFlat(t *testing.T) {
 	require.Equal(t, handles, torch.Handles())
 	grown := resident() - before
 	t.Logf("%d steps: %+d KiB", steps, grown>>10)
-	require.Less(t, grown, int64(6<<20))
+	require.Less(t, grown, int64(4<<20))
 }
 
 // The loss falls, in full and in mixed precision, and gradients are float32.
