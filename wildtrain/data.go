@@ -119,3 +119,12 @@ type DataModule interface {
 	Loader(stage Stage, at Position) (Loader, error)
 	io.Closer
 }
+
+// Names lists the names of classes in order, as models take them.
+func Names(classes []Class) []string {
+	out := make([]string, len(classes))
+	for i, c := range classes {
+		out[i] = c.Name
+	}
+	return out
+}

@@ -40,6 +40,9 @@ func NewCSVLog(path string) (*CSVLog, error) {
 	if err != nil {
 		return nil, fmt.Errorf("wildtrain: open metrics table %s: %w", path, err)
 	}
+	if len(rows) == 0 {
+		return l, nil // blank lines
+	}
 	if rows[0][0] != "epoch" {
 		return nil, fmt.Errorf("wildtrain: open metrics table %s: the first column is %q, want \"epoch\"", path, rows[0][0])
 	}

@@ -54,6 +54,27 @@ func TestCSVLogGrowsAndResumes(t *testing.T) {
 	require.ErrorContains(t, err, "row 2")
 }
 
+// Whatever a file holds, opening it gives an error or a table that can be
+// written on and read again.
+func FuzzCSVLog(f *testing.F) {
+	f.Add("epoch,loss\n1,0.5\n", int64(2))
+	f.Add("\n\n", int64(1))
+	f.Add("epoch\n\"1\n", int64(1))
+	f.Add("epoch,a,a\n9223372036854775807,,\n", int64(-1))
+	f.Fuzz(func(t *testing.T, content string, step int64) {
+		path := filepath.Join(t.TempDir(), "metrics.csv")
+		require.NoError(t, os.WriteFile(path, []byte(content), 0o644))
+		l, err := wildtrain.NewCSVLog(path)
+		if err != nil {
+			return
+		}
+		require.NoError(t, l.Log(t.Context(), step, wildtrain.Value{Name: "x, \"y\"\n", Value: 1}))
+		again, err := wildtrain.NewCSVLog(path)
+		require.NoError(t, err)
+		require.NoError(t, again.Log(t.Context(), step, wildtrain.Value{Name: "x, \"y\"\n", Value: 1}))
+	})
+}
+
 func read(t *testing.T, path string) string {
 	t.Helper()
 	b, err := os.ReadFile(path)

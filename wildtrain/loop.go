@@ -127,6 +127,8 @@ type run struct {
 	mark     time.Time         // up to which progress.Seconds counts
 
 	window    int       // batches in the accumulation window
+	stepped   *Report   // of the optimiser's step after the last batch, nil where there was none
+	rate      rate      // of the present epoch's training
 	pending   []pending // losses not read yet
 	nonFinite int       // in a row
 	skipped   int       // in a row

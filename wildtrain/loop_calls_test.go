@@ -7,6 +7,8 @@ import (
 	"math"
 	"runtime"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -122,6 +124,30 @@ func TestCallsOfAnEpoch(t *testing.T) {
 	require.InDelta(t, 0.00505, value(t, res.History[1].Values, "lr/biases"), 1e-15)
 	require.InDelta(t, 5e-4*20/24, m.groups[0].Decay, 1e-15)
 	require.Zero(t, m.groups[1].Decay)
+}
+
+func TestReportAndRate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		data := wildtraintest.NewBlobs(40, 8)
+		m := wildtraintest.ForBlobs(data, 1)
+		m.Hook = func(int, *wildtrain.Batch) error {
+			time.Sleep(2 * time.Second)
+			return nil
+		}
+		cfg := small(1)
+		cfg.NominalBatch, cfg.WarmupEpochs = 16, 0
+		var reported []bool
+		res, err := trainer(t, cfg, wildtrain.WithCallbacks(on(wildtrain.StepEnd, func(e *wildtrain.Event) error {
+			reported = append(reported, e.Report != nil && e.Report.GradNorm > 0)
+			return nil
+		}), on(wildtrain.ValidateStep, func(*wildtrain.Event) error {
+			time.Sleep(time.Hour) // validation does not count
+			return nil
+		}))).Fit(t.Context(), m, data)
+		require.NoError(t, err)
+		require.Equal(t, []bool{false, true, false, true, true}, reported)
+		require.InDelta(t, 4, value(t, res.History[0].Values, "time/images_per_second"), 1e-9)
+	})
 }
 
 // The first step of a warm-up has no learning rate but for the biases.

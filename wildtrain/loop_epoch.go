@@ -25,6 +25,8 @@ func (r *run) trainEpoch(ctx context.Context) error {
 	if err := r.emit(ctx, Event{Kind: EpochStart}); err != nil || r.wantsStop(ctx) {
 		return err
 	}
+	r.tick()
+	r.rate = rate{begun: p.Seconds}
 	// A step once begun ends, and a window once begun is filled: batches that
 	// are accumulated but not stepped could not be brought back.
 	work := context.WithoutCancel(ctx)
@@ -63,6 +65,7 @@ func (r *run) step(ctx context.Context, b *Batch) error {
 	if p.Accumulated == 0 {
 		r.window = r.schedule.window(r.iteration(), r.schedule.batches-p.Batch)
 	}
+	r.stepped = nil
 	last := p.Accumulated+1 == r.window
 	losses, err := r.model.TrainStep(ctx, b, Step{Scale: r.schedule.scale(r.window), Sync: last, Number: p.Step})
 	if err != nil {
@@ -83,7 +86,9 @@ func (r *run) step(ctx context.Context, b *Batch) error {
 		}
 	}
 	r.tick()
-	return r.emit(ctx, Event{Kind: StepEnd, Images: images, Losses: losses, Samples: samples})
+	r.rate.images += images
+	r.rate.seconds = p.Seconds - r.rate.begun
+	return r.emit(ctx, Event{Kind: StepEnd, Images: images, Losses: losses, Report: r.stepped, Samples: samples})
 }
 
 // optimize steps the optimiser and folds the new weights into the average.
@@ -99,6 +104,7 @@ func (r *run) optimize(ctx context.Context, iteration int) error {
 	if err != nil {
 		return fmt.Errorf("wildtrain: step optimizer in epoch %d, batch %d: %w", p.Epoch+1, p.Batch, err)
 	}
+	r.stepped = &report
 	r.optimizer.ZeroGrad()
 	p.Accumulated = 0
 	if report.Skipped {
@@ -186,11 +192,20 @@ func (r *run) endEpoch() []Value {
 		values = append(values, Value{"lr/" + g.Name, lr})
 	}
 	values = append(values, Value{"time/seconds", p.Seconds})
+	if r.rate.seconds > 0 {
+		values = append(values, Value{"time/images_per_second", float64(r.rate.images) / r.rate.seconds})
+	}
 	p.Epoch++
 	p.Batch = 0
 	p.LossNames, p.LossSum, p.LossCount = nil, nil, 0
 	r.unsaved = true
 	return values
+}
+
+// rate measures how fast an epoch trains, loading included, validation not.
+type rate struct {
+	begun, seconds float64 // of Progress.Seconds
+	images         int
 }
 
 // tick counts the time since the last tick.

@@ -64,8 +64,9 @@ type Event struct {
 	Epochs      int // the run's total
 	Batch       int // within the epoch, of Batches
 	Batches     int
-	Images      int    // in this batch
-	Losses      Losses // StepEnd
+	Images      int     // in this batch
+	Losses      Losses  // StepEnd, ValidateStep
+	Report      *Report // StepEnd where the optimiser stepped
 	Values      []Value
 	Predictions []Prediction // ValidateStep
 	Samples     []Sample     // StepEnd, ValidateStep
