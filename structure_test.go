@@ -302,10 +302,9 @@ func forbiddenCalls(all tree, fail report) {
 				}
 				call := x.Name + "." + n.Sel.Name
 				switch {
-				case strings.HasPrefix(call, "log.Fatal"), strings.HasPrefix(call, "log.Panic"):
-					fail("%s: %s: return an error", s.path, call)
-				case call == "os.Exit" && s.file.Name.Name != "main" && !s.test:
-					fail("%s: %s outside a main package", s.path, call)
+				case (strings.HasPrefix(call, "log.Fatal") || strings.HasPrefix(call, "log.Panic") || call == "os.Exit") &&
+					s.file.Name.Name != "main" && !s.test:
+					fail("%s: %s outside a main package: return an error", s.path, call)
 				case call == "runtime.SetFinalizer" && !s.test:
 					fail("%s: %s: close by hand or by scope", s.path, call)
 				}
