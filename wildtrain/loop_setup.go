@@ -69,11 +69,7 @@ func (r *run) setupValidation(ctx context.Context) error {
 
 // checkClasses holds the model's class list against the data's.
 func (r *run) checkClasses() error {
-	have := r.model.Describe().Classes
-	var want []string
-	for _, c := range r.data.Classes() {
-		want = append(want, c.Name)
-	}
+	have, want := r.model.Describe().Classes, Names(r.data.Classes())
 	if len(have) == 0 || len(want) == 0 || slices.Equal(have, want) {
 		return nil
 	}

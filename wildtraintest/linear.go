@@ -60,11 +60,7 @@ func NewLinear(classes []string, inputs int, seed uint64) *Linear {
 
 // ForBlobs makes a model that fits the data.
 func ForBlobs(d *Blobs, seed uint64) *Linear {
-	var names []string
-	for _, c := range d.Classes() {
-		names = append(names, c.Name)
-	}
-	return NewLinear(names, d.Size*d.Size, seed)
+	return NewLinear(wildtrain.Names(d.Classes()), d.Size*d.Size, seed)
 }
 
 // Describe implements wildtrain.Model.
