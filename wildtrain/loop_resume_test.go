@@ -140,6 +140,25 @@ func TestResumeOnOtherData(t *testing.T) {
 	require.ErrorContains(t, err, "the data has changed")
 }
 
+// An average that is switched on later begins with the weights that were
+// reached by then, not with those that the process began with.
+func TestResumeWithAnAverageThatWasOff(t *testing.T) {
+	var saver wildtraintest.Memory
+	cfg := small(3)
+	cfg.EMADecay = 0
+	_, err := fitOnce(cfg, &saver, 40, false, 0)
+	require.NoError(t, err)
+	before, _ := saver.Get("last")
+	require.Nil(t, before.Averaged)
+	cfg.Epochs, cfg.EMADecay, cfg.EMATau = 4, 1, 0 // it never moves from where it begins
+	_, err = fitOnce(cfg, &saver, 40, true, 0)
+	require.NoError(t, err)
+	after, _ := saver.Get("last")
+	diff, err := wildtraintest.Diff(after.Averaged, before.Model)
+	require.NoError(t, err)
+	require.Empty(t, diff)
+}
+
 // The monitored value of a resumed run may be another one: the old best must
 // not be compared with it.
 func TestResumeWithAnotherMonitor(t *testing.T) {

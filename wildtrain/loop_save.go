@@ -135,6 +135,11 @@ func (r *run) load(ctx context.Context) error {
 	if p.Accumulated != 0 {
 		return errors.New("wildtrain: resume: the checkpoint was written within an accumulation window")
 	}
+	if a := r.averager(); a != nil && p.Averages == 0 && p.Step > 0 { // it was off: it begins with the weights of now
+		if err := a.Average(0); err != nil {
+			return fmt.Errorf("wildtrain: resume: begin average: %w", err)
+		}
+	}
 	if p.Seed != r.cfg.Seed {
 		r.early = append(r.early, fmt.Sprintf("the run was begun with seed %d; %d is not used", p.Seed, r.cfg.Seed))
 	}

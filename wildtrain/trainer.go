@@ -44,7 +44,8 @@ type Saver interface {
 
 // Resumer is a Saver that can bring a run back. Load fills the states in s, which are
 // the live ones of the model and the optimiser, and sets its other fields. States that are
-// nil in s are left out. It returns ErrNoCheckpoint if there is none.
+// nil in s are left out, those that were not saved stay as they are. It returns
+// ErrNoCheckpoint if there is none.
 type Resumer interface {
 	Load(ctx context.Context, which string, s *Snapshot) error
 }

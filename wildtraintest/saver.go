@@ -123,6 +123,25 @@ func resumeChecks(f func() (wildtrain.Saver, error), reopen func(wildtrain.Saver
 			}
 			return loadsAs(ctx, s.(wildtrain.Resumer), snap)
 		}},
+		{"a state that was not saved stays as it is", func(ctx context.Context) error {
+			s, err := f()
+			if err != nil {
+				return err
+			}
+			snap := exampleSnapshot(1)
+			snap.Averaged = nil
+			if _, err := s.Save(ctx, snap); err != nil {
+				return err
+			}
+			if s, err = reopen(s); err != nil {
+				return err
+			}
+			got := exampleSnapshot(5)
+			if err := s.(wildtrain.Resumer).Load(ctx, "last", got); err != nil {
+				return err
+			}
+			return errors.Join(different(Diff(got.Averaged, exampleSnapshot(5).Averaged)), different(Diff(got.Model, snap.Model)))
+		}},
 		{"a model of another shape is an error", withSaved(func(ctx context.Context, s wildtrain.Saver) error {
 			other := exampleSnapshot(3)
 			wrong := &Tensors{}
