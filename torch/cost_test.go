@@ -1,3 +1,7 @@
+//go:build !race && !invariants
+
+// The race detector and the leak alarm cost what these tests measure.
+
 package torch_test
 
 import (
@@ -60,7 +64,7 @@ func TestSmallOpIsLight(t *testing.T) {
 // Time is held as a ratio to the same operation without this package. The bar in
 // absolute terms (3 µs) is looked at by make bench.
 func TestSmallOpIsQuick(t *testing.T) {
-	if testing.Short() || raceEnabled {
+	if testing.Short() {
 		t.Skip("timing")
 	}
 	torchtest.Run(t, torch.Inference, func(s *torch.Scope) {
