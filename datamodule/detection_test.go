@@ -136,27 +136,28 @@ func sortBoxes(objects []wildtrain.Object) {
 }
 
 func TestConformance(t *testing.T) {
-	for _, mosaic := range []float64{0, 1} {
-		for _, cache := range []string{datamodule.CacheNone, datamodule.CacheRAM} {
-			t.Run(fmt.Sprint("mosaic ", mosaic, " cache ", cache), func(t *testing.T) {
-				c := small()
-				c.Datasets, c.ImageSize, c.Batch = []string{"savanna-tiles"}, 96, 6
-				c.TestSplit = "val" // the tiles have no test split
-				c.Augment.Mosaic, c.Augment.MixUp, c.Augment.Degrees, c.Cache = mosaic, 0.3, 10, cache
-				wildtraintest.TestDataModule(t, func() (wildtrain.DataModule, error) { return datamodule.NewDetection(c) },
-					wildtrain.Train, wildtrain.Val, wildtrain.Test)
-				wildtraintest.TestLoader(t, func(at wildtrain.Position, workers int) (wildtrain.Loader, error) {
-					c.Workers = workers
-					d, err := datamodule.NewDetection(c)
-					if err != nil {
-						return nil, err
-					}
-					if err := d.Setup(context.Background(), wildtrain.Train); err != nil {
-						return nil, err
-					}
-					return d.Loader(wildtrain.Train, at)
-				})
+	for _, v := range []struct {
+		mosaic float64
+		cache  string
+	}{{1, datamodule.CacheNone}, {0, datamodule.CacheRAM}} {
+		t.Run(fmt.Sprint("mosaic ", v.mosaic, " cache ", v.cache), func(t *testing.T) {
+			c := small()
+			c.Datasets, c.ImageSize, c.Batch = []string{"savanna-tiles"}, 64, 6
+			c.TestSplit = "val" // the tiles have no test split
+			c.Augment.Mosaic, c.Augment.MixUp, c.Augment.Degrees, c.Cache = v.mosaic, 0.3, 10, v.cache
+			wildtraintest.TestDataModule(t, func() (wildtrain.DataModule, error) { return datamodule.NewDetection(c) },
+				wildtrain.Train, wildtrain.Val, wildtrain.Test)
+			wildtraintest.TestLoader(t, func(at wildtrain.Position, workers int) (wildtrain.Loader, error) {
+				c.Workers = workers
+				d, err := datamodule.NewDetection(c)
+				if err != nil {
+					return nil, err
+				}
+				if err := d.Setup(context.Background(), wildtrain.Train); err != nil {
+					return nil, err
+				}
+				return d.Loader(wildtrain.Train, at)
 			})
-		}
+		})
 	}
 }
