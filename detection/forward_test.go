@@ -31,7 +31,9 @@ func classNames(n int) []string {
 // ruled builds a model whose weights both sides of the parity tests compute.
 func ruled(t *testing.T, arch string, classes int, weights rule.Weights, alias func(string) string) *YOLO {
 	t.Helper()
-	m, err := NewYOLO(DefaultYOLO(arch, classNames(classes)))
+	cfg := DefaultYOLO(arch, classNames(classes))
+	cfg.ChannelsLast = false // as the peer computes; NHWC kernels of batch norm round more coarsely
+	m, err := NewYOLO(cfg)
 	require.NoError(t, err)
 	t.Cleanup(func() { m.Close() })
 	report := m.Store().Load(rule.State{Like: m.State(), Rule: weights, Alias: alias})

@@ -20,7 +20,7 @@ type YOLOConfig struct {
 	InputSize    int      // side in px that the model is meant for; a hint for users of the model
 	Device       torch.Device
 	Precision    torch.DType // Float, or BFloat16 / Half for mixed precision
-	ChannelsLast bool        // NHWC layout of kernels and activations
+	ChannelsLast bool        // NHWC layout of kernels and activations: faster in mixed precision; libtorch's batch norm rounds more coarsely in it
 	Gains        LossGains
 	Assigner     Assigner
 	Postprocess  Postprocess
@@ -34,7 +34,7 @@ type YOLOConfig struct {
 func DefaultYOLO(architecture string, classes []string) YOLOConfig {
 	return YOLOConfig{
 		Architecture: architecture, Classes: classes, InputSize: 640, Device: torch.CPU, Precision: torch.Float,
-		ChannelsLast: true, Gains: DefaultLossGains(), Assigner: DefaultAssigner(), Postprocess: EvaluatePostprocess(),
+		Gains: DefaultLossGains(), Assigner: DefaultAssigner(), Postprocess: EvaluatePostprocess(),
 	}
 }
 
@@ -192,20 +192,25 @@ func (m *YOLO) TrainStep(ctx context.Context, b *wildtrain.Batch, step wildtrain
 		if err != nil {
 			return err
 		}
-		packed, err := m.net.head.loss(m.net.forward(x), b.Samples, m.cfg.Assigner, m.cfg.Gains)
-		if err != nil {
-			return err
-		}
-		if err := packed.Select(0, 0).MulScalar(step.Scale * float64(n)).Backward(); err != nil {
-			return err
-		}
-		parts = packed.Detach().Float64s(nil)
-		return s.Err()
+		parts, err = m.learn(s, x, b.Samples, step.Scale*float64(n))
+		return err
 	})
 	if err != nil {
 		return nil, err
 	}
 	return wildtrain.LossValues{Keys: lossNames, Numbers: parts}, nil
+}
+
+// learn runs forward and backward on images (N, 3, H, W) and returns the parts of the loss.
+func (m *YOLO) learn(s *torch.Scope, images *torch.Tensor, samples []wildtrain.Sample, scale float64) ([]float64, error) {
+	packed, err := m.net.head.loss(m.net.forward(images), samples, m.cfg.Assigner, m.cfg.Gains)
+	if err != nil {
+		return nil, err
+	}
+	if err := packed.Select(0, 0).MulScalar(scale).Backward(); err != nil {
+		return nil, err
+	}
+	return packed.Detach().Float64s(nil), s.Err()
 }
 
 // Predict implements wildtrain.Model.

@@ -1,0 +1,94 @@
+package detection
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"math"
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/wildtrain/sdk/checkpoint"
+	"github.com/wildtrain/sdk/internal/rule"
+	"github.com/wildtrain/sdk/torch"
+	"github.com/wildtrain/sdk/wildtrain"
+)
+
+// trajectory is the golden of parity/yolo_trajectory.py.
+type trajectory struct {
+	file    *checkpoint.File
+	models  map[string]struct{ Biases map[string]float64 }
+	colours [][]float32
+}
+
+const trajectorySize, trajectoryBatch, trajectoryBatches = 160, 4, 4
+
+func openTrajectory(t *testing.T) *trajectory {
+	t.Helper()
+	f, err := checkpoint.Open(filepath.Join(goldens, "trajectory.safetensors"))
+	require.NoError(t, err)
+	t.Cleanup(func() { f.Close() })
+	tr := &trajectory{file: f}
+	require.NoError(t, json.Unmarshal([]byte(f.Metadata()["models"]), &tr.models))
+	require.NoError(t, json.Unmarshal([]byte(f.Metadata()["colours"]), &tr.colours))
+	return tr
+}
+
+// batch is noise with each object painted over in the colour of its class.
+func (tr *trajectory) batch(t *testing.T, k int) ([]float32, []wildtrain.Sample) {
+	const size, n = trajectorySize, trajectoryBatch
+	pixels := rule.Values(fmt.Sprintf("trajectory.%d.images", k), n*3*size*size, 0.5, 0.5)
+	rows, err := tr.file.Float32(fmt.Sprintf("objects%d", k))
+	require.NoError(t, err)
+	samples := make([]wildtrain.Sample, n)
+	for r := rows; len(r) >= 6; r = r[6:] {
+		image, class := int(r[0]), int(r[1])
+		for c := range 3 {
+			for y := int(r[3]); y < int(r[5]); y++ {
+				for x := int(r[2]); x < int(r[4]); x++ {
+					pixels[((image*3+c)*size+y)*size+x] = tr.colours[class][c]
+				}
+			}
+		}
+		box := wildtrain.Box{X1: float64(r[2]), Y1: float64(r[3]), X2: float64(r[4]), Y2: float64(r[5])}
+		samples[image].Objects = append(samples[image].Objects, wildtrain.Object{Class: class, Box: box})
+	}
+	return pixels, samples
+}
+
+func TestTrajectoryEqualsPeer(t *testing.T) {
+	tr := openTrajectory(t)
+	steps := 50
+	if testing.Short() {
+		steps = 10
+	}
+	for _, arch := range []string{"yolov8n", "yolo11n"} {
+		t.Run(arch, func(t *testing.T) {
+			want, err := tr.file.Float32(arch + "/losses")
+			require.NoError(t, err)
+			m := ruled(t, arch, 3, rule.Initial(tr.models[arch].Biases), nil)
+			cfg := wildtrain.DefaultOptimizer("SGD")
+			opt, err := m.Optimizer(cfg)
+			require.NoError(t, err)
+			defer opt.Close()
+			for step := range steps {
+				pixels, samples := tr.batch(t, step%trajectoryBatches)
+				var parts []float64
+				err := torch.Run(context.Background(), torch.CPU, torch.Training, func(s *torch.Scope) error {
+					x := torch.Of(s, pixels, trajectoryBatch, 3, trajectorySize, trajectorySize)
+					var err error
+					parts, err = m.learn(s, x, samples, trajectoryBatch)
+					return err
+				})
+				require.NoError(t, err)
+				_, err = opt.Step(wildtrain.Clip{})
+				require.NoError(t, err)
+				opt.ZeroGrad()
+				total := float64(want[3*step]) + float64(want[3*step+1]) + float64(want[3*step+2])
+				require.LessOrEqual(t, math.Abs(parts[0]*trajectoryBatch-total), 1e-3*total, "step %d: loss %g, want %g", step, parts[0]*trajectoryBatch, total)
+			}
+		})
+	}
+}
