@@ -8,9 +8,6 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"strings"
-	"sync"
-	"syscall"
 )
 
 // unzip writes the entries that place wants below dir. Entries cannot leave dir;
@@ -58,43 +55,8 @@ func writeEntry(entry *zip.File, target string) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, out.Close()) }()
-	_, err = io.Copy(out, in)
-	return err
-}
-
-// diskFull turns the system's ENOSPC into a sentence.
-func diskFull(err error, dir string) error {
-	if errors.Is(err, syscall.ENOSPC) {
-		return failed(err, "free some space, or set XDG_CACHE_HOME to a larger disk", "the disk of %s is full", dir)
+	if _, err = io.Copy(out, in); err != nil || entry.UncompressedSize64 < 1<<20 {
+		return err
 	}
-	return err
-}
-
-// tail keeps the last few kilobytes that a client printed.
-type tail struct {
-	mu   sync.Mutex
-	text []byte
-}
-
-func (t *tail) Write(p []byte) (int, error) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.text = append(t.text, p...)
-	if extra := len(t.text) - 8<<10; extra > 0 {
-		t.text = t.text[extra:]
-	}
-	return len(p), nil
-}
-
-// gist is the client's last line that speaks of an error, or its last line.
-func (t *tail) gist() string {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	lines := strings.Split(strings.TrimSpace(string(t.text)), "\n")
-	for i := len(lines) - 1; i >= 0; i-- {
-		if line := strings.TrimSpace(lines[i]); strings.Contains(strings.ToUpper(line), "ERROR") && len(line) > len("[ERROR]") {
-			return line
-		}
-	}
-	return strings.TrimSpace(lines[len(lines)-1])
+	return out.Sync() // a library must not be found empty after a power cut
 }

@@ -12,15 +12,13 @@ var compilerLine = regexp.MustCompile(`(?m)^compiler='(.*)'$`)
 // findCompiler gives the C++ compiler that the driver calls: $CXX unless that is
 // a driver of ours (then the one it names), else the first usual name on PATH.
 func findCompiler(env func(string) string) (string, error) {
-	if named := env("CXX"); named != "" {
-		if words := strings.Fields(named); len(words) > 0 {
-			path, err := exec.LookPath(words[0])
-			if err == nil {
-				if real := compilerOfDriver(path); real != "" {
-					return real, nil
-				}
-				return named, nil
-			}
+	if words := strings.Fields(env("CXX")); len(words) > 0 {
+		path, err := exec.LookPath(words[0])
+		switch {
+		case err == nil:
+			return firstOf(compilerOfDriver(path), env("CXX")), nil
+		case !strings.Contains(words[0], "/kit-"): // a driver of ours that was cleaned away is no matter
+			return "", failed(err, "correct or unset it", "CXX names a compiler that is not there")
 		}
 	}
 	for _, name := range []string{"g++", "clang++", "c++"} {

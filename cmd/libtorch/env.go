@@ -31,6 +31,9 @@ func prepare(ctx context.Context, find *resolver) (*install, *kit, error) {
 	if err != nil {
 		return nil, nil, err
 	}
+	if err := checkStandard(ctx, compiler, found); err != nil {
+		return nil, nil, err
+	}
 	if err := os.MkdirAll(find.cache, 0o755); err != nil {
 		return nil, nil, fmt.Errorf("libtorch: make cache: %w", err)
 	}

@@ -26,6 +26,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"syscall"
 )
 
@@ -47,7 +48,7 @@ func main() {
 	case errors.Is(err, flag.ErrHelp):
 		os.Exit(2)
 	default:
-		fmt.Fprintf(os.Stderr, "libtorch: %v\n", err)
+		fmt.Fprintf(os.Stderr, "libtorch: %s\n", strings.TrimPrefix(err.Error(), "libtorch: "))
 		if errors.Is(err, context.Canceled) {
 			os.Exit(130)
 		}
@@ -77,7 +78,7 @@ func run(ctx context.Context, args []string, env func(string) string, stdout, st
 		return err
 	}
 	platform := runtime.GOOS + "/" + runtime.GOARCH
-	fetch := &fetcher{cache: cache, platform: platform, assets: assets(platform), free: freeSpace, log: stderr}
+	fetch := &fetcher{cache: cache, platform: platform, sources: sources(platform, stderr), free: freeSpace, log: stderr}
 	find := &resolver{env: env, cache: cache, python: *python, fetched: *fetched, notes: stderr, fetch: fetch.fetch}
 	switch verb {
 	case "env":

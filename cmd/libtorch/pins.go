@@ -1,6 +1,7 @@
 package main
 
 import (
+	"io"
 	"path"
 	"path/filepath"
 	"runtime"
@@ -21,6 +22,7 @@ type asset struct {
 
 // client gets one named archive into a folder through a program of this machine.
 type client struct {
+	name     string
 	programs [][]string // alternatives, each a command prefix; the first that exists is used
 	args     func(dir string) []string
 	hint     string
@@ -69,6 +71,7 @@ func below(entry, from, to string) string {
 
 func maven(artifact string) client {
 	return client{
+		name:     "Maven (mvn)",
 		programs: [][]string{{"mvn"}},
 		args: func(dir string) []string {
 			return []string{"-B", "-q", "dependency:copy", "-Dartifact=" + artifact,
@@ -80,6 +83,7 @@ func maven(artifact string) client {
 
 func pip(requirement, platform string) client {
 	return client{
+		name:     "pip",
 		programs: [][]string{{"python3", "-m", "pip"}, {"python", "-m", "pip"}, {"pip3"}, {"pip"}},
 		args: func(dir string) []string {
 			return []string{"download", "--quiet", "--no-deps", "--only-binary=:all:", "--platform", platform,
@@ -87,6 +91,30 @@ func pip(requirement, platform string) client {
 		},
 		hint: "install Python 3 with pip (on Debian: apt-get install python3-pip)",
 	}
+}
+
+// officialArchive is where the PyTorch project itself publishes the pinned release.
+const officialArchive = "https://download.pytorch.org/libtorch/cpu/libtorch-cxx11-abi-shared-with-deps-" + pinnedVersion + "%2Bcpu.zip"
+
+// officialFiles pins the libraries in it: they are the ones of the Maven artefact.
+var officialFiles = map[string]string{
+	"torch/lib/libc10.so":             "7c3bdb50fe83ab0041492ff747d948b52f26ece5e1102593f75e969210b0a34c",
+	"torch/lib/libgomp-98b21ff3.so.1": "6b254201cafdc5389580d77139398a298f63ce3b139cfbcceade961ac0d721cb",
+	"torch/lib/libtorch.so":           "aaa36e9d80c624fc796e0fd591ebe7a59262814f57bc639ec20f6ae91fadb760",
+	"torch/lib/libtorch_cpu.so":       "8c4834a51853d0ee8cb7a8179709358bb3e8cb4c6a69994657486d46270a9d7d",
+}
+
+// sources lists the ways to the pinned libtorch for a platform, none where no
+// libraries are published that were tried.
+func sources(platform string, log io.Writer) []source {
+	packages := assets(platform)
+	switch {
+	case platform == "linux/amd64":
+		return []source{fromArchive(officialArchive, officialFiles, log), fromPackages(packages, log)}
+	case packages != nil:
+		return []source{fromPackages(packages, log)}
+	}
+	return nil
 }
 
 // pinnedDir is the folder of the fetched copy, pinnedRoot the libtorch in it.

@@ -59,9 +59,9 @@ func (r *resolver) resolve(ctx context.Context) (*install, error) {
 
 // pinned gives the copy in the cache, fetching it first where that is allowed.
 func (r *resolver) pinned(ctx context.Context) (*install, error) {
-	found, err := inspect(pinnedRoot(r.cache), "fetched copy")
-	if err == nil || !errors.Is(err, errAbsent) {
-		return found, err
+	found, err := inspect(pinnedRoot(r.cache), fetchedCopy)
+	if err == nil {
+		return found, nil
 	}
 	if r.noFetch {
 		return nil, failed(errAbsent, `"libtorch fetch" gets it`, "no libtorch found and none fetched yet")
