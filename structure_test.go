@@ -277,10 +277,13 @@ func receiver(d *ast.FuncDecl) string {
 }
 
 func filesAreShort(all tree, fail report) {
-	const most = 600
+	const most, mostExample = 600, 100
 	for _, s := range all.sources {
 		if s.lines > most && !s.generated {
 			fail("%s has %d lines, more than %d", s.path, s.lines, most)
+		}
+		if part(s.dir) == "examples" && !under(s.dir, "examples/wildtrain") && s.lines >= mostExample {
+			fail("%s has %d lines: an example has under %d", s.path, s.lines, mostExample)
 		}
 	}
 }
@@ -478,6 +481,7 @@ func TestRulesFindBreaches(t *testing.T) {
 		{"exported names are documented", "tune/a.go", file("tune", "// T is.\ntype T[K any] struct{}\n\nfunc (*T[K]) Do() {}\n")},
 		{"exported names are documented", "tune/a.go", file("tune", "var A, B = 1, 2\n")},
 		{"files are short", "tune/a.go", file("tune", strings.Repeat("\n", 600))},
+		{"files are short", "examples/a/main.go", "// Command a is long.\npackage main\n" + strings.Repeat("\n", 99)},
 		{"forbidden calls", "tune/a.go", file("tune", "func init() {}\n")},
 		{"forbidden calls", "tune/a.go", file("tune", "import \"log\"\n\nfunc f() { log.Fatalf(\"x\") }\n")},
 		{"forbidden calls", "tune/a.go", file("tune", "import \"os\"\n\nfunc f() { os.Exit(1) }\n")},
