@@ -7,10 +7,15 @@ import "sync"
 type Buffers struct {
 	mu   sync.Mutex
 	free [][]byte
+	held int // bytes in free
 }
 
-// keep is how many buffers lie ready at most; more are left to the collector.
-const keep = 32
+// Of what lies ready, at most so many buffers and bytes are kept; the oldest
+// are left to the collector.
+const (
+	keepBuffers = 32
+	keepBytes   = 256 << 20
+)
 
 // Get returns a buffer of length n.
 func (b *Buffers) Get(n int) []byte {
@@ -22,6 +27,7 @@ func (b *Buffers) Get(n int) []byte {
 			buf := b.free[i][:n]
 			b.free[i] = b.free[len(b.free)-1]
 			b.free = b.free[:len(b.free)-1]
+			b.held -= c
 			return buf
 		}
 	}
@@ -35,9 +41,11 @@ func (b *Buffers) Put(buf []byte) {
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if len(b.free) == keep { // drop the oldest
-		copy(b.free, b.free[1:])
-		b.free = b.free[:keep-1]
-	}
 	b.free = append(b.free, buf[:0])
+	b.held += cap(buf)
+	for len(b.free) > keepBuffers || (b.held > keepBytes && len(b.free) > 1) {
+		b.held -= cap(b.free[0])
+		b.free[0] = nil
+		b.free = b.free[1:]
+	}
 }
