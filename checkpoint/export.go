@@ -1,0 +1,39 @@
+package checkpoint
+
+import (
+	"fmt"
+	"io"
+	"path/filepath"
+	"strings"
+
+	"github.com/wildtrain/sdk/wildtrain"
+)
+
+// Export writes a State as a weights file, by the extension of path:
+// .safetensors, or .pt/.pth as a bare state dict for torch.load. The file is
+// written as a whole or not at all. metadata goes into safetensors' own map
+// and may be nil; .pt has no place for it beside a bare state dict.
+func Export(path string, s wildtrain.State, metadata map[string]string) error {
+	var write func(io.Writer) error
+	switch ext := strings.ToLower(filepath.Ext(path)); ext {
+	case ".safetensors":
+		write = func(w io.Writer) error { return WriteSafetensors(w, s, withFormat(metadata)) }
+	case ".pt", ".pth":
+		write = func(w io.Writer) error { return WriteTorch(w, s, "", nil) }
+	default:
+		return fmt.Errorf("checkpoint: export %s: extension %q is none of .safetensors, .pt, .pth", path, ext)
+	}
+	if err := WriteFile(path, write); err != nil {
+		return fmt.Errorf("checkpoint: export %s: %w", path, err)
+	}
+	return nil
+}
+
+// withFormat adds the entry that Hugging Face's loaders ask for.
+func withFormat(metadata map[string]string) map[string]string {
+	out := map[string]string{"format": "pt"}
+	for k, v := range metadata {
+		out[k] = v
+	}
+	return out
+}
