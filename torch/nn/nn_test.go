@@ -66,6 +66,61 @@ type layerGoldens struct {
 		QGrad         torchtest.Golden `json:"q_grad"`
 		InGrad        torchtest.Golden `json:"in_grad"`
 	}
+	More map[string]struct {
+		State map[string]torchtest.Golden
+		X, Y  torchtest.Golden
+	}
+}
+
+func TestLayersEqualPyTorch(t *testing.T) {
+	var g layerGoldens
+	torchtest.Load(t, "layers.json", &g)
+	layers := map[string]func(b *nn.Builder) nn.Module{
+		"deconv": func(b *nn.Builder) nn.Module {
+			return nn.NewConvTranspose2d(b, nn.Conv2dConfig{In: 4, Out: 6, Kernel: 2, Stride: 2, Groups: 2})
+		},
+		"conv": func(b *nn.Builder) nn.Module {
+			return nn.NewConv2d(b, nn.Conv2dConfig{In: 4, Out: 6, Kernel: 3, Stride: 2, Padding: 2, Dilation: 2, Groups: 2})
+		},
+		"ln":  func(b *nn.Builder) nn.Module { return nn.NewLayerNorm(b, 5, 1e-6) },
+		"emb": func(b *nn.Builder) nn.Module { return nn.NewEmbedding(b, 4, 3) },
+		"fc":  func(b *nn.Builder) nn.Module { return nn.NewLinear(b, 5, 2, false) },
+	}
+	require.Len(t, layers, len(g.More))
+	for name, build := range layers {
+		t.Run(name, func(t *testing.T) {
+			store, want := newStore(t), g.More[name]
+			layer := build(store.Root())
+			run(t, torch.Inference, func(s *torch.Scope) {
+				source := torch.State{}
+				for n, v := range want.State {
+					source[n] = v.Tensor(s, torch.Float)
+				}
+				require.NoError(t, store.Load(source).Err())
+				d := torch.Float
+				if name == "emb" {
+					d = torch.Int64
+				}
+				torchtest.Near(t, "result", layer.Forward(want.X.Tensor(s, d)), want.Y, 1e-6)
+			})
+		})
+	}
+}
+
+func TestInitialisers(t *testing.T) {
+	torchtest.Run(t, torch.Inference, func(s *torch.Scope) {
+		require.NoError(t, torch.ManualSeed(1))
+		x := s.Empty(torch.Float, 20000)
+		require.NoError(t, nn.KaimingNormalFanOut(50)(x))
+		require.InDelta(t, 0.2, x.Std().Item(), 0.005)
+		require.NoError(t, nn.TruncNormal(2)(x))
+		require.LessOrEqual(t, x.Abs().Max().Item(), 2.0)
+		require.InDelta(t, 0, x.Mean().Item(), 0.03)
+		require.NoError(t, nn.BiasUniform(0)(x))
+		require.Zero(t, x.Abs().Max().Item())
+		require.NoError(t, nn.BiasUniform(4)(x))
+		require.InDelta(t, 0.5, x.Max().Item(), 0.001)
+	})
 }
 
 // Batch norm follows PyTorch through training and evaluation.

@@ -85,7 +85,7 @@ func TestMemoryIsFlat(t *testing.T) {
 	if resident() == 0 {
 		t.Skip("no /proc/self/statm")
 	}
-	steps := 1500
+	steps := 800
 	if n, err := strconv.Atoi(os.Getenv("WILDTRAIN_STEPS")); err == nil {
 		steps = n
 	} else if testing.Short() {

@@ -39,4 +39,18 @@ own, cross = attn(q, q, q)[0], attn(q, k, v, attn_mask=mask)[0]
 mask[0, 2] = -1e30  # JSON has no infinity; exp of it is zero as well
 out["attn"] = {"state": {n: dump(t) for n, t in attn.state_dict().items()}, "q": dump(q), "k": dump(k), "v": dump(v), "mask": dump(mask),
                "own": dump(own), "cross": dump(cross), "q_grad": dump(q.grad), "in_grad": dump(attn.in_proj_weight.grad)}
+
+# other layers: their weights, an input, the result
+torch.manual_seed(9)
+out["more"] = {}
+for name, module, x in [
+    ("deconv", torch.nn.ConvTranspose2d(4, 6, 2, stride=2, groups=2), torch.randn(1, 4, 3, 2)),
+    ("conv", torch.nn.Conv2d(4, 6, 3, stride=2, padding=2, dilation=2, groups=2), torch.randn(1, 4, 6, 5)),
+    ("ln", torch.nn.LayerNorm(5, eps=1e-6), torch.randn(2, 3, 5)),
+    ("emb", torch.nn.Embedding(4, 3), torch.tensor([[0, 3], [1, 1]])),
+    ("fc", torch.nn.Linear(5, 2, bias=False), torch.randn(3, 5)),
+]:
+    for p in module.parameters():
+        p.data.uniform_(-1, 1)
+    out["more"][name] = {"state": {n: dump(t) for n, t in module.state_dict().items()}, "x": dump(x), "y": dump(module(x))}
 json.dump(out, sys.stdout)
