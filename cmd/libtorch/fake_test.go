@@ -106,14 +106,13 @@ func (t tree) zipped(tb testing.TB, prefix string) (archive []byte, sum string) 
 	var out bytes.Buffer
 	w := zip.NewWriter(&out)
 	for name, text := range t {
-		f, err := w.Create(prefix + name)
+		f, err := w.CreateHeader(&zip.FileHeader{Name: prefix + name, Method: zip.Store})
 		require.NoError(tb, err)
 		_, err = f.Write([]byte(text))
 		require.NoError(tb, err)
 	}
 	require.NoError(tb, w.Close())
-	hash := sha256.Sum256(out.Bytes())
-	return out.Bytes(), hex.EncodeToString(hash[:])
+	return out.Bytes(), sumOf(out.String())
 }
 
 // script writes an executable shell script.
@@ -132,4 +131,10 @@ func environ(pairs ...string) func(string) string {
 		values[pairs[i]] = pairs[i+1]
 	}
 	return func(name string) string { return values[name] }
+}
+
+// sumOf gives the SHA-256 of a text.
+func sumOf(text string) string {
+	hash := sha256.Sum256([]byte(text))
+	return hex.EncodeToString(hash[:])
 }

@@ -69,8 +69,11 @@ func run(ctx context.Context, args []string, env func(string) string, stdout, st
 	}
 	verb := flags.Arg(0)
 	if flags.NArg() > 1 { // flags may also follow the verb
-		if err := flags.Parse(flags.Args()[1:]); err != nil || flags.NArg() > 0 {
+		if err := flags.Parse(flags.Args()[1:]); err != nil {
 			return flag.ErrHelp
+		}
+		if flags.NArg() > 0 {
+			verb = "" // one at a time
 		}
 	}
 	cache, err := cacheDir(env)

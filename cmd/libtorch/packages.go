@@ -15,6 +15,7 @@ import (
 // fromPackages is the source that asks the machine's own package clients, with
 // whatever proxy or mirror they are set up for.
 func fromPackages(assets []asset, log io.Writer) source {
+	log = &serial{to: log}
 	return source{name: "the package clients", fill: func(ctx context.Context, downloads, partial string) error {
 		problems := make([]error, len(assets))
 		var group sync.WaitGroup
@@ -84,6 +85,19 @@ func (c client) find() ([]string, error) {
 	}
 	return nil, failed(exec.ErrNotFound, c.hint+", or set LIBTORCH to an unpacked libtorch",
 		"cannot fetch libtorch without %s", c.name)
+}
+
+// serial lets several goroutines write to what takes one write at a time.
+type serial struct {
+	mu sync.Mutex
+	to io.Writer
+}
+
+// Write passes the bytes on.
+func (s *serial) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.to.Write(p)
 }
 
 // tail keeps the last few kilobytes that a client printed.
