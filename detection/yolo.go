@@ -154,7 +154,11 @@ func (m *YOLO) Freeze(prefixes ...string) error { return m.store.Freeze(prefixes
 
 // Optimizer implements wildtrain.Model: three groups, weights, norms and biases.
 func (m *YOLO) Optimizer(cfg wildtrain.OptimizerConfig) (wildtrain.Optimizer, error) {
-	return optim.New(cfg, optim.Groups(m.store))
+	o, err := optim.New(cfg, optim.Groups(m.store))
+	if err != nil {
+		return nil, err // not a nil *Optimizer in an interface
+	}
+	return o, nil
 }
 
 // input copies a batch to the device as (N, 3, H, W) in 0..1 and releases it.

@@ -1,0 +1,26 @@
+package pipeline
+
+import (
+	"io"
+	"log/slog"
+
+	"github.com/wildtrain/sdk/wildtrain"
+)
+
+// Env is where runs show what they do. The zero value shows nothing and logs to
+// slog's default.
+type Env struct {
+	Progress io.Writer // for progress; nil for none
+	Terminal bool      // Progress understands carriage returns
+	Log      *slog.Logger
+
+	Callbacks []wildtrain.Callback // told of every event of a training, after the SDK's own
+	Loggers   []wildtrain.Logger
+}
+
+func (e *Env) log() *slog.Logger {
+	if e.Log == nil {
+		return slog.Default()
+	}
+	return e.Log
+}

@@ -1,0 +1,89 @@
+package pipeline
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+
+	"github.com/wildtrain/sdk/evaluate"
+	"github.com/wildtrain/sdk/wildtrain"
+)
+
+// Evaluated is the outcome of Evaluate.
+type Evaluated struct {
+	*evaluate.Summary
+	Split   string `json:"split"`
+	Weights string `json:"weights"`
+}
+
+// Evaluate measures the model of s.Model.Weights on a split, in original
+// coordinates. Into out, unless it is empty, it writes evaluation.json and
+// predictions in COCO's form. The data's classes are matched to the model's by name.
+func (e *Env) Evaluate(ctx context.Context, s Settings, out string) (result *Evaluated, err error) {
+	if s.Model.Weights == "" {
+		return nil, errors.New("pipeline: evaluate: no weights: name a run folder or a file (weights=…)")
+	}
+	s.Model.Classes = nil
+	m, err := e.open(s)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, m.Close()) }()
+	if err := m.Fuse(); err != nil {
+		return nil, err
+	}
+	classes := m.Describe().Classes
+	s.Data.Classes = classes
+	data, err := e.data(s)
+	if err != nil {
+		return nil, err
+	}
+	defer data.Close()
+	if err := sameClasses(classes, wildtrain.Names(data.Classes())); err != nil {
+		return nil, err
+	}
+	d, err := metric(s, classes)
+	if err != nil {
+		return nil, err
+	}
+	w := &predictionWriter{out: out, classes: classes}
+	if err := w.open(); err != nil {
+		return nil, err
+	}
+	m.Postprocess(s.Evaluate.Postprocess)
+	err = eachPrediction(ctx, m, data, wildtrain.Stage(s.Evaluate.Split), func(p wildtrain.Prediction, sample wildtrain.Sample) error {
+		if err := d.Update([]wildtrain.Prediction{p}, []wildtrain.Sample{sample}); err != nil {
+			return err
+		}
+		return w.add(p, sample)
+	})
+	if err != nil {
+		return nil, err
+	}
+	summary, err := d.Summary()
+	if err != nil {
+		return nil, err
+	}
+	result = &Evaluated{Summary: summary, Split: s.Evaluate.Split, Weights: s.Model.Weights}
+	if out == "" {
+		return result, nil
+	}
+	if err := w.close(); err != nil {
+		return nil, err
+	}
+	return result, writeJSON(filepath.Join(out, "evaluation.json"), result)
+}
+
+// sameClasses tells what is wrong between the classes of a model and of data.
+func sameClasses(model, data []string) error {
+	if len(model) != len(data) {
+		return fmt.Errorf("pipeline: the model knows %d classes %q, the data has %d %q", len(model), model, len(data), data)
+	}
+	for i := range model {
+		if model[i] != data[i] {
+			return fmt.Errorf("pipeline: class %d is %q for the model and %q in the data", i, model[i], data[i])
+		}
+	}
+	return nil
+}

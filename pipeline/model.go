@@ -1,0 +1,141 @@
+package pipeline
+
+import (
+	"encoding/json"
+	"fmt"
+	"regexp"
+	"strconv"
+
+	"github.com/wildtrain/sdk/checkpoint"
+	"github.com/wildtrain/sdk/detection"
+	"github.com/wildtrain/sdk/wildtrain"
+)
+
+// build makes the model that s describes for the given classes, from random
+// numbers or from weights, which must fit unless Partial is set.
+func (e *Env) build(s Settings, classes []string) (*detection.YOLO, error) {
+	if s.Model.Weights == "" {
+		return e.make(s, classes, nil)
+	}
+	w, err := checkpoint.Open(s.Model.Weights)
+	if err != nil {
+		return nil, err
+	}
+	defer w.Close()
+	return e.make(s, classes, w)
+}
+
+// open makes the model that stored weights hold: architecture and classes come
+// from the file where s does not give them.
+func (e *Env) open(s Settings) (*detection.YOLO, error) {
+	if s.Model.Weights == "" {
+		return e.make(s, s.Model.Classes, nil)
+	}
+	w, err := checkpoint.Open(s.Model.Weights)
+	if err != nil {
+		return nil, err
+	}
+	defer w.Close()
+	d := describe(w)
+	if s.Model.Architecture == "" {
+		s.Model.Architecture = d.Architecture
+	}
+	if s.Model.Architecture == "" {
+		return nil, fmt.Errorf("pipeline: open %s: the file does not say what model it is: give model=NAME", s.Model.Weights)
+	}
+	if len(s.Model.Classes) == 0 {
+		s.Model.Classes = d.Classes
+	}
+	return e.make(s, s.Model.Classes, w)
+}
+
+func (e *Env) make(s Settings, classes []string, weights *checkpoint.File) (*detection.YOLO, error) {
+	dev, precision, err := s.hardware(e.log())
+	if err != nil {
+		return nil, err
+	}
+	cfg := detection.DefaultYOLO(s.Model.Architecture, classes)
+	cfg.InputSize, cfg.Device, cfg.Precision = s.Model.ImageSize, dev, precision
+	cfg.ChannelsLast = s.channelsLast(dev, precision)
+	cfg.Gains, cfg.Postprocess, cfg.Partial = s.Model.Gains, s.Evaluate.Postprocess, s.Model.Partial
+	if weights != nil {
+		cfg.Weights = weights
+		cfg.License = describe(weights).License
+	}
+	m, err := detection.NewYOLO(cfg)
+	if err != nil {
+		if weights != nil {
+			return nil, fmt.Errorf("pipeline: %s as %s with %d classes: %w", weights.Path(), s.Model.Architecture, len(classes), err)
+		}
+		return nil, err
+	}
+	if r := m.Loaded(); weights != nil && !r.Complete() {
+		e.log().Warn("the weights do not cover the model", "file", weights.Path(), "loaded", r.Loaded, "missing", len(r.Missing), "unexpected", len(r.Unexpected), "misshaped", len(r.Misshaped))
+	}
+	return m, nil
+}
+
+// describe reads what a weights file says of its model. Files of other programs
+// say nothing; the number of classes of a YOLO head is seen from its shape.
+func describe(w *checkpoint.File) wildtrain.Description {
+	var d wildtrain.Description
+	if text := w.Metadata()["wildtrain"]; text != "" && json.Unmarshal([]byte(text), &d) == nil && len(d.Classes) > 0 {
+		return d
+	}
+	for _, name := range w.Names() {
+		if headBias.MatchString(name) {
+			info, _ := w.Info(name)
+			d.Classes = numbered(int(info.Elements()))
+			break
+		}
+	}
+	return d
+}
+
+// headBias is the output bias of the class branch of a YOLO head.
+var headBias = regexp.MustCompile(`^model\.\d+\.cv3\.0\.2\.bias$`)
+
+// numbered names classes that have no names.
+func numbered(n int) []string {
+	out := make([]string, n)
+	for i := range out {
+		out[i] = "class" + strconv.Itoa(i)
+	}
+	return out
+}
+
+// ModelInfo is what Info tells of a model.
+type ModelInfo struct {
+	wildtrain.Description
+	Fused   int64   `json:"fused_parameters"`
+	Tensors int     `json:"tensors"`
+	Strides []int64 `json:"strides"`
+}
+
+// Info builds the model of s and describes it.
+func (e *Env) Info(s Settings) (ModelInfo, error) {
+	if s.Model.Weights == "" && len(s.Model.Classes) == 0 {
+		s.Model.Classes = numbered(80)
+	}
+	m, err := e.open(s)
+	if err != nil {
+		return ModelInfo{}, err
+	}
+	defer m.Close()
+	return ModelInfo{Description: m.Describe(), Fused: m.FusedParameters(), Tensors: len(m.State().Names()), Strides: m.Strides()}, nil
+}
+
+// Convert rewrites weights in another format, by the extensions of the files:
+// .pt and .pth (read also as whole modules and nested checkpoints) and
+// .safetensors. It returns the number of tensors.
+func (e *Env) Convert(in, out string) (int, error) {
+	w, err := checkpoint.Open(in)
+	if err != nil {
+		return 0, err
+	}
+	defer w.Close()
+	if len(w.Names()) == 0 {
+		return 0, fmt.Errorf("pipeline: convert %s: no tensors in it", in)
+	}
+	return len(w.Names()), checkpoint.Export(out, w, w.Metadata())
+}

@@ -1,0 +1,164 @@
+package pipeline
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+
+	"github.com/wildtrain/sdk/datamodule"
+	"github.com/wildtrain/sdk/detection"
+	"github.com/wildtrain/sdk/torch"
+	"github.com/wildtrain/sdk/torch/optim"
+	"github.com/wildtrain/sdk/wildtrain"
+)
+
+// Settings say everything about one run. Take DefaultSettings, or
+// FromConfig of a composed configuration, and change it.
+type Settings struct {
+	Runs       string // folder of all runs
+	Experiment string // sub-folder
+	Name       string // of the run's own folder; "" for the time
+	Resume     string // run folder to go on with; "" begins a new run
+	Seed       uint64
+
+	Model     Model
+	Data      datamodule.Config
+	Loop      wildtrain.Config
+	Optimizer wildtrain.OptimizerConfig
+	Hardware  Hardware
+
+	Predict  detection.Postprocess // thresholds for looking at pictures
+	Evaluate Evaluation
+
+	// Files are written into the run folder as they are, by relative name.
+	Files map[string][]byte
+}
+
+// Model says what to train or use.
+type Model struct {
+	Architecture string   // a name of detection.Architectures or a .yaml file; "" takes it from the weights
+	Weights      string   // file or run folder; "" starts from random numbers
+	Partial      bool     // Weights may lack tensors or have others
+	Classes      []string // where neither data nor weights tell
+	Freeze       []string // name prefixes of parts that do not train
+	Gains        detection.LossGains
+	ImageSize    int // side of pictures in pixels
+}
+
+// Hardware says where and how to compute.
+type Hardware struct {
+	Device        string // "cpu", "cuda", "cuda:N", "auto"
+	Precision     string // "fp32", "bf16", "fp16", "auto"
+	Threads       int    // of one operation; 0: libtorch's choice
+	ChannelsLast  string // "true", "false", "auto": where it is faster
+	Deterministic bool
+}
+
+// Evaluation says what is measured and how.
+type Evaluation struct {
+	Split       string // "val" or "test"
+	Postprocess detection.Postprocess
+	IoU         float64 // at which precision, recall and F1 are told
+	Conf        float64 // and from which score on
+}
+
+// DefaultSettings returns the full set of defaults.
+func DefaultSettings() Settings {
+	return Settings{
+		Runs: "runs", Experiment: "default", Seed: 42,
+		Model:     Model{Architecture: "yolo11n", Gains: detection.DefaultLossGains(), ImageSize: 640},
+		Data:      datamodule.DefaultConfig(),
+		Loop:      wildtrain.DefaultConfig(),
+		Optimizer: wildtrain.DefaultOptimizer("SGD"),
+		Hardware:  Hardware{Device: "auto", Precision: "fp32", ChannelsLast: "auto"},
+		Predict:   detection.PredictPostprocess(),
+		Evaluate:  Evaluation{Split: "val", Postprocess: detection.EvaluatePostprocess(), IoU: 0.5, Conf: 0.25},
+	}
+}
+
+// Validate reports what is wrong across the parts; each part checks itself too.
+func (s Settings) Validate() error {
+	var errs []error
+	if s.Model.Architecture == "" && s.Model.Weights == "" {
+		errs = append(errs, errors.New("pipeline: neither model.architecture nor weights are given"))
+	}
+	if s.Evaluate.Split != "val" && s.Evaluate.Split != "test" && s.Evaluate.Split != "train" {
+		errs = append(errs, fmt.Errorf("pipeline: evaluation.split %q: want train, val or test", s.Evaluate.Split))
+	}
+	if _, err := precision(s.Hardware.Precision); err != nil {
+		errs = append(errs, err)
+	}
+	if !slices.ContainsFunc(optim.Names(), func(n string) bool { return strings.EqualFold(n, s.Optimizer.Name) }) {
+		errs = append(errs, fmt.Errorf("pipeline: optimizer %q: want one of %s", s.Optimizer.Name, strings.Join(optim.Names(), ", ")))
+	}
+	switch s.Hardware.ChannelsLast {
+	case "true", "false", "auto":
+	default:
+		errs = append(errs, fmt.Errorf("pipeline: channels_last %q: want true, false or auto", s.Hardware.ChannelsLast))
+	}
+	return errors.Join(errs...)
+}
+
+// precision reads a name; -1 stands for auto.
+func precision(name string) (torch.DType, error) {
+	switch strings.ToLower(name) {
+	case "fp32", "float32", "32", "":
+		return torch.Float, nil
+	case "bf16", "bfloat16", "bf16-mixed":
+		return torch.BFloat16, nil
+	case "fp16", "float16", "16", "16-mixed":
+		return torch.Half, nil
+	case "auto":
+		return -1, nil
+	}
+	return torch.Float, fmt.Errorf("pipeline: precision %q: want fp32, bf16, fp16 or auto", name)
+}
+
+// hardware resolves device and precision and sets the process up. Mixed
+// precision on a processor that has no instructions for it would be slower and
+// less exact: it is refused with a word, not silently.
+func (s Settings) hardware(log *slog.Logger) (torch.Device, torch.DType, error) {
+	dev, err := torch.ParseDevice(s.Hardware.Device)
+	if err != nil {
+		return dev, torch.Float, err
+	}
+	p, err := precision(s.Hardware.Precision)
+	if err != nil {
+		return dev, p, err
+	}
+	auto := p < 0
+	if auto {
+		if p = torch.BFloat16; dev.IsCUDA() {
+			p = torch.Half
+		}
+	}
+	if !dev.IsCUDA() && p != torch.Float && !torch.CPUHasBFloat16() {
+		if !auto {
+			log.Warn("this processor has no bfloat16 arithmetic (avx512_bf16): computing in float32")
+		}
+		p = torch.Float
+	}
+	if s.Hardware.Threads > 0 {
+		torch.SetThreads(s.Hardware.Threads)
+	}
+	if s.Hardware.Deterministic {
+		if err := torch.Deterministic(true); err != nil {
+			return dev, p, err
+		}
+	}
+	return dev, p, torch.ManualSeed(s.Seed)
+}
+
+// channelsLast is the layout to compute in. In float32 on the CPU it saves little
+// and libtorch's batch norm rounds more coarsely in it.
+func (s Settings) channelsLast(dev torch.Device, precision torch.DType) bool {
+	switch s.Hardware.ChannelsLast {
+	case "true":
+		return true
+	case "false":
+		return false
+	}
+	return dev.IsCUDA() || precision != torch.Float
+}
