@@ -1,6 +1,7 @@
 package datamodule_test
 
 import (
+	"bytes"
 	"context"
 	"io"
 	"log/slog"
@@ -43,6 +44,7 @@ func TestBadInputIsNamed(t *testing.T) {
 		{"no picture", yolo(t).write("images/train/a.jpg", ""), []string{"images/train/a.jpg: ", "unknown picture format"}},
 		{"text as picture", yolo(t).write("images/train/a.jpg", "hello"), []string{"images/train/a.jpg: ", "unknown picture format"}},
 		{"header cut off", yolo(t).write("images/train/a.jpg", string(encode(t, "", 40, 30)[:40])), []string{"a.jpg: ", "cut off in the header"}},
+		{"picture cut off", yolo(t).write("images/train/a.jpg", string(encode(t, "", 40, 30)[:500])), []string{"a.jpg: ", "cut off"}},
 		{"two things at once", yolo(t).write("labels/train/a.txt", "0 1\n").write("labels/train/b.txt", "9 0.5 0.5 0.1 0.1\n"),
 			[]string{"2 problems", "a.txt:1", "b.txt:1"}},
 		{"yaml syntax", yolo(t).write("data.yaml", "names: [a\ntrain: x\n"), []string{"data.yaml:"}},
@@ -134,10 +136,14 @@ func TestLinksMayNotLeaveTheRoot(t *testing.T) {
 	assert.Error(t, err)
 }
 
-// damaged is a JPEG with a sound header and a scan that is not.
+// damaged is a JPEG with a sound header and end, and a scan that is not.
 func damaged(t *testing.T) string {
 	data := encode(t, "", 40, 30)
-	return string(data[:len(data)*2/3])
+	scan := bytes.Index(data, []byte{0xff, 0xda}) + 40
+	for i := range 20 {
+		data[scan+2*i], data[scan+2*i+1] = 0xff, 0x00 // a run of ones is no Huffman code
+	}
+	return string(data)
 }
 
 func TestDamagedPixels(t *testing.T) {
@@ -153,7 +159,7 @@ func TestDamagedPixels(t *testing.T) {
 		}
 	}
 	require.ErrorContains(t, last, "images/train/a.jpg")
-	assert.ErrorContains(t, last, "cut off")
+	assert.ErrorContains(t, last, "damaged picture")
 
 	reports, err := d.Check(context.Background())
 	require.NoError(t, err)

@@ -56,6 +56,16 @@ func TestOutlinesAndDuplicates(t *testing.T) {
 	assert.Equal(t, 3, r.Problems[0].Line)
 }
 
+func TestLabelsWithoutPictures(t *testing.T) {
+	tr := yolo(t).write("labels/train/lost.txt", "0 0.5 0.5 0.25 0.2\n").write("labels/train/classes.txt", "impala\n")
+	d, err := setup(tr.config(), wildtrain.Train)
+	require.NoError(t, err)
+	r := d.Report(wildtrain.Train)
+	require.Len(t, r.Problems, 1)
+	assert.True(t, r.Problems[0].Warning)
+	assert.Equal(t, tr.path("labels/train/lost.txt"), r.Problems[0].File)
+}
+
 func TestCOCOQuirks(t *testing.T) {
 	tr := coco(t,
 		`{"id":"10_ab","image_id":10,"category_id":7,"bbox":[1,2,10,10],"segmentation":[[1,2,3,4,5,6]],"extra":{"x":[1]}}`,

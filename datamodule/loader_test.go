@@ -30,6 +30,14 @@ func walk(t testing.TB, d *datamodule.Detection, stage wildtrain.Stage, at wildt
 	return samples, digests
 }
 
+func ids(samples []wildtrain.Sample) []string {
+	var out []string
+	for _, s := range samples {
+		out = append(out, s.ID)
+	}
+	return out
+}
+
 func TestMosaicsCloseInTheLastEpochs(t *testing.T) {
 	c := small()
 	c.Datasets, c.Augment = []string{"savanna-tiles"}, augment.Config{Mosaic: 1, CloseMosaic: 2}
@@ -57,9 +65,11 @@ func TestEpochsDifferAndSeedsDiffer(t *testing.T) {
 	c := small()
 	c.Datasets = []string{"savanna-tiles"}
 	d := open(t, c, wildtrain.Train)
-	_, first := walk(t, d, wildtrain.Train, wildtrain.Position{})
-	_, second := walk(t, d, wildtrain.Train, wildtrain.Position{Epoch: 1})
+	samples, first := walk(t, d, wildtrain.Train, wildtrain.Position{})
+	later, second := walk(t, d, wildtrain.Train, wildtrain.Position{Epoch: 1})
 	assert.NotEqual(t, first, second)
+	assert.NotEqual(t, ids(samples), ids(later), "another order")
+	assert.ElementsMatch(t, ids(samples), ids(later))
 	c.Seed = 1
 	_, other := walk(t, open(t, c, wildtrain.Train), wildtrain.Train, wildtrain.Position{})
 	assert.NotEqual(t, first, other)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"math"
 	"os"
 	"path/filepath"
@@ -224,6 +225,9 @@ func (s *yoloSource) load(split string, r *Report) *rawSplit {
 			r.problem(s.file, e.line, "%s: %v", split, err)
 			continue
 		}
+		if folder, err := s.fence.resolve(s.base, e.name); err == nil && isDir(folder) {
+			orphans(paths, r)
+		}
 		for _, path := range paths {
 			if !seen[path] {
 				seen[path] = true
@@ -234,6 +238,23 @@ func (s *yoloSource) load(split string, r *Report) *rawSplit {
 		}
 	}
 	return out
+}
+
+// orphans warns of label files whose pictures are not in the folder.
+func orphans(pictures []string, r *Report) {
+	labels, folders := map[string]bool{}, map[string]bool{}
+	for _, p := range pictures {
+		l := labelPath(p)
+		labels[l] = true
+		folders[filepath.Dir(l)] = true
+	}
+	for _, folder := range slices.Sorted(maps.Keys(folders)) {
+		for _, file := range glob(folder, "*.txt") {
+			if !labels[file] && filepath.Base(file) != "classes.txt" {
+				r.warn(file, 0, "labels without a picture; they are not used")
+			}
+		}
+	}
 }
 
 // pictures lists what an entry of a split names: a folder, a list in a .txt file, or one picture.

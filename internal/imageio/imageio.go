@@ -129,32 +129,86 @@ func (h Header) displayed() (Header, error) {
 	return h, nil
 }
 
-// headBytes usually hold a file's header, EXIF thumbnails included.
-const headBytes = 64 << 10
+// headBytes usually hold a file's header, EXIF thumbnails included; tailBytes
+// its last marker.
+const (
+	headBytes = 64 << 10
+	tailBytes = 64
+)
 
-// ReadHeaderFile reads as little of a file as its header needs.
+// ReadHeaderFile reads the header of a file, and enough of its end to tell
+// whether it was cut off.
 func ReadHeaderFile(path string) (Header, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return Header{}, err
 	}
 	defer f.Close()
-	head := make([]byte, headBytes)
-	n, err := io.ReadFull(f, head)
-	if err != nil && !errors.Is(err, io.ErrUnexpectedEOF) && !errors.Is(err, io.EOF) {
-		return Header{}, fmt.Errorf("%s: %w", path, err)
-	}
-	h, err := ReadHeader(head[:n])
-	if err != nil && n == len(head) {
-		var rest []byte
-		if rest, err = io.ReadAll(f); err == nil {
-			h, err = ReadHeader(append(head, rest...))
-		}
-	}
+	h, err := readHeader(f)
 	if err != nil {
 		return h, fmt.Errorf("%s: %w", path, err)
 	}
 	return h, nil
+}
+
+func readHeader(f *os.File) (Header, error) {
+	head := make([]byte, headBytes)
+	n, err := io.ReadFull(f, head)
+	if err != nil && !errors.Is(err, io.ErrUnexpectedEOF) && !errors.Is(err, io.EOF) {
+		return Header{}, err
+	}
+	whole := n < len(head)
+	data := head[:n]
+	h, err := ReadHeader(data)
+	if err != nil && !whole {
+		if data, err = readRest(f, data); err != nil {
+			return h, err
+		}
+		whole = true
+		h, err = ReadHeader(data)
+	}
+	if err != nil || complete(h.Format, data) {
+		return h, err
+	}
+	if !whole {
+		tail := make([]byte, tailBytes)
+		if _, err := f.Seek(-tailBytes, io.SeekEnd); err != nil {
+			return h, err
+		}
+		if _, err := io.ReadFull(f, tail); err != nil {
+			return h, err
+		}
+		if complete(h.Format, tail) {
+			return h, nil
+		}
+		if _, err := f.Seek(int64(n), io.SeekStart); err != nil {
+			return h, err
+		}
+		if data, err = readRest(f, data); err != nil {
+			return h, err
+		}
+	}
+	if !complete(h.Format, data) {
+		return h, fmt.Errorf("%w: %s: cut off (its end is missing)", ErrCorrupt, h.Format)
+	}
+	return h, nil
+}
+
+func readRest(f *os.File, begun []byte) ([]byte, error) {
+	rest, err := io.ReadAll(f)
+	return append(slices.Clip(begun), rest...), err
+}
+
+// complete reports whether the end of a picture is in data; formats that have
+// no mark for it always are.
+func complete(format string, data []byte) bool {
+	switch format {
+	case "jpeg":
+		return bytes.LastIndex(data, []byte{0xff, 0xd9}) > bytes.LastIndex(data, []byte{0xff, 0xda})
+	case "png":
+		return bytes.Contains(data, []byte("IEND"))
+	}
+	return true
 }
 
 // Decode decodes a picture to RGB.
@@ -170,6 +224,11 @@ func Decode(data []byte, o Options) (im wildtrain.Image, err error) {
 	}
 	if int64(h.Width) > limit/int64(h.Height) {
 		return im, fmt.Errorf("%w: %d×%d pixels, the limit is %d", ErrTooLarge, h.Width, h.Height, limit)
+	}
+	// Readers based on libjpeg pad a picture that was cut off with grey; here
+	// that is an error.
+	if !complete(h.Format, data) {
+		return im, fmt.Errorf("%w: %s: cut off (its end is missing)", ErrCorrupt, h.Format)
 	}
 	if h.Format == "jpeg" {
 		im, err = decodeJPEG(data, h, o)

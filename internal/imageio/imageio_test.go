@@ -113,6 +113,8 @@ func TestDamagedFiles(t *testing.T) {
 	}
 	_, err = imageio.DecodeFile("testdata/truncated.jpg", imageio.Options{})
 	assert.ErrorContains(t, err, "testdata/truncated.jpg")
+	_, err = imageio.ReadHeaderFile("testdata/truncated.jpg")
+	assert.ErrorContains(t, err, "testdata/truncated.jpg: imageio: damaged picture: jpeg: cut off")
 	_, err = imageio.Decode(whole, imageio.Options{MaxPixels: 61*47 - 1})
 	assert.ErrorIs(t, err, imageio.ErrTooLarge)
 	_, err = imageio.Decode(whole, imageio.Options{MaxPixels: 61 * 47})
@@ -139,6 +141,31 @@ func TestBuffersAreReused(t *testing.T) {
 	assert.Len(t, second, 90)
 	b.Put(make([]byte, 1000))
 	assert.LessOrEqual(t, cap(b.Get(10)), 100, "a far larger buffer is not tied up by a small one")
+}
+
+// Files longer than what is read of their head: the end alone tells that they are whole.
+func TestHeadersOfLongFiles(t *testing.T) {
+	noise := image.NewGray(image.Rect(0, 0, 400, 400))
+	for i := range noise.Pix {
+		noise.Pix[i] = byte(i * i >> 3)
+	}
+	var buf bytes.Buffer
+	require.NoError(t, jpeg.Encode(&buf, noise, &jpeg.Options{Quality: 100}))
+	require.Greater(t, buf.Len(), 80<<10)
+	path := filepath.Join(t.TempDir(), "a.jpg")
+	for _, tt := range []struct {
+		data  []byte
+		whole bool
+	}{
+		{buf.Bytes(), true},
+		{buf.Bytes()[:buf.Len()-2], false},
+		{append(slices.Clone(buf.Bytes()), make([]byte, 1000)...), true}, // cameras append things
+	} {
+		require.NoError(t, os.WriteFile(path, tt.data, 0o644))
+		h, err := imageio.ReadHeaderFile(path)
+		assert.Equal(t, tt.whole, err == nil, "%v", err)
+		assert.Equal(t, 400, h.Width)
+	}
 }
 
 func TestIsPicture(t *testing.T) {

@@ -53,17 +53,7 @@ func jpegHeader(data []byte) (Header, error) {
 	}
 }
 
-// jpegComplete reports whether an end-of-image marker follows the last scan.
-// libjpeg-based readers pad a picture that was cut off with grey; here that is
-// an error.
-func jpegComplete(data []byte) bool {
-	return bytes.LastIndex(data, []byte{0xff, 0xd9}) > bytes.LastIndex(data, []byte{0xff, 0xda})
-}
-
 func decodeJPEG(data []byte, h Header, o Options) (wildtrain.Image, error) {
-	if !jpegComplete(data) {
-		return wildtrain.Image{}, fmt.Errorf("%w: jpeg: cut off (no end-of-image marker)", ErrCorrupt)
-	}
 	src, err := jpegPlanes(data, h, o)
 	if err != nil {
 		return wildtrain.Image{}, fmt.Errorf("%w: jpeg: %w", ErrCorrupt, err)
