@@ -54,8 +54,11 @@ func CollectEnvironment(ctx context.Context, extra map[string]string) Environmen
 	return e
 }
 
-// WriteEnvironment writes environment.json into the run.
-func (r *Run) WriteEnvironment(e Environment) error { return r.WriteJSON("environment.json", e) }
+// WriteEnvironment collects the environment and writes it to the run's
+// environment.json. extra is as in CollectEnvironment.
+func (r *Run) WriteEnvironment(extra map[string]string) error {
+	return r.WriteJSON("environment.json", CollectEnvironment(context.Background(), extra))
+}
 
 func git(ctx context.Context, args ...string) string {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)

@@ -79,7 +79,7 @@ func choose(root value, o Options) (v value, path []string, err error) {
 // only key with something inside.
 func preferred(v value, prefer []string) (string, bool) {
 	for _, key := range prefer {
-		if inner, ok := member(v, key); ok && container(inner, maxSearch) {
+		if inner, ok := member(v, key); ok && container(inner) {
 			return key, true
 		}
 	}
@@ -90,7 +90,7 @@ func preferred(v value, prefer []string) (string, bool) {
 	}
 	for i, k := range d.keys {
 		key, ok := k.(string)
-		if ok && container(d.values[i], maxSearch) {
+		if ok && container(d.values[i]) {
 			if found != "" {
 				return "", false
 			}
@@ -100,33 +100,39 @@ func preferred(v value, prefer []string) (string, bool) {
 	return found, found != ""
 }
 
-// maxSearch is how many levels of nesting are searched for tensors.
-const maxSearch = 4
-
 func nested(v value, prefer []string) bool {
 	for _, key := range prefer {
-		if inner, ok := member(v, key); ok && container(inner, maxSearch) {
+		if inner, ok := member(v, key); ok && container(inner) {
 			return true
 		}
 	}
 	return false
 }
 
-// container reports whether a value is a module or holds tensors some levels down.
-func container(v value, depth int) bool {
-	if isModule(v) || hasTensors(v) {
-		return true
-	}
-	d := dictOf(v)
-	if d == nil || depth == 0 {
-		return false
-	}
-	for i, k := range d.keys {
-		if _, ok := k.(string); ok && i < 4096 && container(d.values[i], depth-1) {
+// container reports whether a value is a module or holds tensors a few levels
+// down. The search is bounded: dictionaries may share and loop.
+func container(v value) bool {
+	budget := 1 << 16
+	var search func(v value, depth int) bool
+	search = func(v value, depth int) bool {
+		if isModule(v) || hasTensors(v) {
 			return true
 		}
+		d := dictOf(v)
+		if d == nil || depth == 0 {
+			return false
+		}
+		for i, k := range d.keys {
+			if budget--; budget < 0 {
+				return false
+			}
+			if _, ok := k.(string); ok && search(d.values[i], depth-1) {
+				return true
+			}
+		}
+		return false
 	}
-	return false
+	return search(v, 4)
 }
 
 // hasTensors reports whether a value is a tensor or holds some directly.

@@ -18,7 +18,8 @@ import (
 var ErrDamaged = errors.New("checkpoint: files are damaged")
 
 // Load implements wildtrain.Resumer. It checks the files against the manifest,
-// fills the live states of s bit for bit (those that are nil are left out) and
+// fills the live states of s bit for bit (those that are nil are
+// left out, those that were not saved stay as they are) and
 // sets its other fields. Names, shapes and types must agree exactly, else a
 // MismatchError lists the differences and nothing is written. Errors satisfy
 // errors.Is with wildtrain.ErrNoCheckpoint, ErrMismatch or ErrDamaged.
@@ -42,7 +43,8 @@ func (r *Run) load(ctx context.Context, dir, which string, s *wildtrain.Snapshot
 	if _, err := os.Stat(dir); errors.Is(err, os.ErrNotExist) {
 		return wildtrain.ErrNoCheckpoint
 	}
-	if err := verify(ctx, dir); err != nil {
+	files, err := verify(ctx, dir)
+	if err != nil {
 		return err
 	}
 	data, err := os.ReadFile(filepath.Join(dir, progressFile))
@@ -53,7 +55,7 @@ func (r *Run) load(ctx context.Context, dir, which string, s *wildtrain.Snapshot
 	if err := unmarshal(data, &record); err != nil {
 		return fmt.Errorf("%s: %w: %w", progressFile, ErrDamaged, err)
 	}
-	if err := fillAll(ctx, dir, s); err != nil {
+	if err := fillAll(ctx, dir, files, s); err != nil {
 		return err
 	}
 	s.Which, s.Progress, s.Describe = which, record.Progress, record.Describe
@@ -62,7 +64,7 @@ func (r *Run) load(ctx context.Context, dir, which string, s *wildtrain.Snapshot
 }
 
 // fillAll compares all parts before it writes any.
-func fillAll(ctx context.Context, dir string, s *wildtrain.Snapshot) error {
+func fillAll(ctx context.Context, dir string, files map[string]bool, s *wildtrain.Snapshot) error {
 	parts := []struct {
 		name string
 		live wildtrain.State
@@ -70,7 +72,7 @@ func fillAll(ctx context.Context, dir string, s *wildtrain.Snapshot) error {
 	}{{modelFile, s.Model, nil}, {averagedFile, s.Averaged, nil}, {optimizerFile, s.Optimizer, nil}}
 	var problems []error
 	for i, p := range parts {
-		if p.live == nil {
+		if p.live == nil || !files[p.name] {
 			continue
 		}
 		path := filepath.Join(dir, p.name)
@@ -91,7 +93,7 @@ func fillAll(ctx context.Context, dir string, s *wildtrain.Snapshot) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		if p.live == nil {
+		if p.file == nil {
 			continue
 		}
 		if _, err := Fill(p.live, p.file, FillOptions{Exact: true}); err != nil {
@@ -101,31 +103,33 @@ func fillAll(ctx context.Context, dir string, s *wildtrain.Snapshot) error {
 	return nil
 }
 
-// verify compares every file of a checkpoint with the manifest.
-func verify(ctx context.Context, dir string) error {
+// verify compares every file of a checkpoint with the manifest and returns their names.
+func verify(ctx context.Context, dir string) (map[string]bool, error) {
 	data, err := os.ReadFile(filepath.Join(dir, manifestFile))
 	if err != nil {
-		return fmt.Errorf("%w: %w", ErrDamaged, err)
+		return nil, fmt.Errorf("%w: %w", ErrDamaged, err)
 	}
 	var m manifest
 	if err := json.Unmarshal(data, &m); err != nil {
-		return fmt.Errorf("%s: %w: %w", manifestFile, ErrDamaged, err)
+		return nil, fmt.Errorf("%s: %w: %w", manifestFile, ErrDamaged, err)
 	}
 	if m.Format != formatVersion {
-		return fmt.Errorf("%s: format %d, this version of the SDK knows %d", manifestFile, m.Format, formatVersion)
+		return nil, fmt.Errorf("%s: format %d, this version of the SDK knows %d", manifestFile, m.Format, formatVersion)
 	}
+	names := map[string]bool{}
 	for _, f := range m.Files {
 		if err := ctx.Err(); err != nil {
-			return err
+			return nil, err
 		}
 		if filepath.Base(f.Name) != f.Name {
-			return fmt.Errorf("%s: %w: file name %q", manifestFile, ErrDamaged, f.Name)
+			return nil, fmt.Errorf("%s: %w: file name %q", manifestFile, ErrDamaged, f.Name)
 		}
 		if err := verifyFile(filepath.Join(dir, f.Name), f); err != nil {
-			return fmt.Errorf("%s: %w: %w", f.Name, ErrDamaged, err)
+			return nil, fmt.Errorf("%s: %w: %w", f.Name, ErrDamaged, err)
 		}
+		names[f.Name] = true
 	}
-	return nil
+	return names, nil
 }
 
 func verifyFile(path string, want fileRecord) error {

@@ -13,9 +13,9 @@ import (
 // Limits on what a pickle may ask for. The pickle of a large detector has some
 // ten thousand values and a few hundred kilobytes.
 const (
-	maxPickle = 256 << 20 // bytes of one pickle
-	maxValues = 8 << 20   // containers and objects made
-	maxDigits = 4096      // bytes of one big integer
+	maxPickle = 64 << 20 // bytes of one pickle
+	maxValues = 2 << 20  // containers and objects made, stack and memo entries
+	maxDigits = 4096     // bytes of one big integer
 )
 
 // machine interprets a pickle (PEP 3154 and the earlier protocols). It builds
@@ -111,7 +111,13 @@ func (m *machine) line() string {
 	return ""
 }
 
-func (m *machine) push(v value) { m.stack = append(m.stack, v) }
+func (m *machine) push(v value) {
+	if len(m.stack) >= maxValues {
+		m.fail(fmt.Errorf("more than %d values on the stack", maxValues))
+		return
+	}
+	m.stack = append(m.stack, v)
+}
 
 // made counts a new container or object against the limit and pushes it.
 func (m *machine) made(v value) {
@@ -178,7 +184,13 @@ func (m *machine) get(key int64) {
 	m.push(v)
 }
 
-func (m *machine) put(key int64) { m.memo[key] = m.top() }
+func (m *machine) put(key int64) {
+	if len(m.memo) >= maxValues {
+		m.fail(fmt.Errorf("more than %d memo entries", maxValues))
+		return
+	}
+	m.memo[key] = m.top()
+}
 
 // stop ends the pickle: one value must be left.
 func (m *machine) stop() {

@@ -210,20 +210,21 @@ func (m *machine) build(target, state value) {
 
 // setState keeps dictionaries, and pairs of dictionaries (instance and slots).
 func (i *instance) setState(state value) {
+	parts := tuple{state}
 	if pair, ok := state.(tuple); ok && len(pair) == 2 {
-		i.setState(pair[0])
-		i.setState(pair[1])
-		return
+		parts = pair
 	}
-	d, ok := state.(*dict)
-	if !ok {
-		return
-	}
-	if i.state == nil {
-		i.state = d
-		return
-	}
-	for n, k := range d.keys {
-		i.state.set(k, d.values[n])
+	for _, part := range parts {
+		d, ok := part.(*dict)
+		if !ok {
+			continue
+		}
+		if i.state == nil {
+			i.state = d
+			continue
+		}
+		for n, k := range d.keys {
+			i.state.set(k, d.values[n])
+		}
 	}
 }

@@ -50,10 +50,10 @@ type runInfo struct {
 	Created    time.Time `json:"created"`
 }
 
-// Create makes the folder root/experiment/name of a new run. An empty name
+// CreateRun makes the folder root/experiment/name of a new run. An empty name
 // takes the time, "2006-01-02_15-04-05". A folder that exists is never used
 // again: the name then gets "-2", "-3" and so on, also between processes.
-func Create(root, experiment, name string) (*Run, error) {
+func CreateRun(root, experiment, name string) (*Run, error) {
 	now := time.Now()
 	if name == "" {
 		name = now.Format("2006-01-02_15-04-05")
@@ -122,21 +122,31 @@ func (r *Run) Path(elem ...string) string {
 	return filepath.Join(append([]string{r.dir}, elem...)...)
 }
 
-// WriteJSON writes a value as indented JSON to a file of the run, as a whole or not at all.
+// WriteFile writes a file of the run, as a whole or not at all. name is a
+// slash-separated path inside the folder; parents are made.
+func (r *Run) WriteFile(name string, content []byte) error {
+	if !filepath.IsLocal(filepath.FromSlash(name)) {
+		return fmt.Errorf("checkpoint: write %s: the name leads out of the run's folder", name)
+	}
+	path := r.Path(filepath.FromSlash(name))
+	err := os.MkdirAll(filepath.Dir(path), 0o755)
+	if err == nil {
+		err = writeFile(r.create, path, func(w io.Writer) error { _, err := w.Write(content); return err })
+	}
+	if err != nil {
+		return fmt.Errorf("checkpoint: write %s: %w", name, err)
+	}
+	return nil
+}
+
+// WriteJSON writes a value as indented JSON to a file of the run, like WriteFile.
 // Numbers that JSON lacks become the strings "NaN", "Infinity" and "-Infinity".
 func (r *Run) WriteJSON(name string, v any) error {
 	data, err := marshal(v)
 	if err != nil {
 		return fmt.Errorf("checkpoint: write %s: %w", name, err)
 	}
-	err = writeFile(r.create, r.Path(name), func(w io.Writer) error {
-		_, err := w.Write(append(data, '\n'))
-		return err
-	})
-	if err != nil {
-		return fmt.Errorf("checkpoint: write %s: %w", name, err)
-	}
-	return nil
+	return r.WriteFile(name, append(data, '\n'))
 }
 
 // Checkpoints lists the names of the run's complete checkpoints, sorted.

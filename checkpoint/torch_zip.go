@@ -35,7 +35,7 @@ func (f *File) parseZip(data []byte, o Options) error {
 		return err
 	}
 	if order, ok := a.files["byteorder"]; ok {
-		text, err := a.bytes(order)
+		text, err := a.small(order)
 		if err != nil {
 			return err
 		}
@@ -43,7 +43,7 @@ func (f *File) parseZip(data []byte, o Options) error {
 			return errors.New("the file was written on a big-endian machine: not supported")
 		}
 	}
-	pickle, err := a.bytes(a.files["data.pkl"])
+	pickle, err := a.small(a.files["data.pkl"])
 	if err != nil {
 		return err
 	}
@@ -114,6 +114,14 @@ func (a *archive) find(key string, size, _ int64) (*storage, error) {
 	return s, nil
 }
 
+// small is bytes for entries that are no storages.
+func (a *archive) small(e *zip.File) ([]byte, error) {
+	if e.UncompressedSize64 > maxPickle {
+		return nil, fmt.Errorf("entry %q has %d bytes, at most %d are allowed", e.Name, e.UncompressedSize64, maxPickle)
+	}
+	return a.bytes(e)
+}
+
 // stored returns the bytes of an uncompressed entry in place.
 func (a *archive) stored(e *zip.File) ([]byte, error) {
 	at, err := e.DataOffset()
@@ -138,9 +146,6 @@ func (a *archive) bytes(e *zip.File) ([]byte, error) {
 			return nil, fmt.Errorf("entry %q is damaged: its checksum does not match", e.Name)
 		}
 		return b, nil
-	}
-	if e.UncompressedSize64 > maxInflate {
-		return nil, fmt.Errorf("entry %q inflates to %d bytes", e.Name, e.UncompressedSize64)
 	}
 	r, err := e.Open()
 	if err != nil {
