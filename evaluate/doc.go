@@ -1,8 +1,11 @@
-// Package evaluate measures detectors, with the numbers of the field's own
-// tools: the COCO figures equal pycocotools' to 1e-9, crowds, ties, area ranges,
-// detection limits and empty images included. It is pure Go and needs no model:
-// a service that never trains can use it on stored files.
+// Package evaluate measures how well detectors and classifiers do, with numbers
+// equal to the field's own tools: COCO average precision as pycocotools computes
+// it, precision, recall and F1 at a named IoU and confidence, confusion with
+// background, counting errors, and classification metrics as scikit-learn has them.
 //
-// Coordinates are those of the original pictures. A number that is not defined,
-// such as the average precision of a class without annotations, is −1.
+// Detection and Classification implement wildtrain.Metric and wildtrain.Merger:
+// they gather over batches, and the states of several ranks join exactly.
+// COCO and DetectionFiles work on files alone. Everything is measured in the
+// coordinates of the original picture, and every value that is undefined (a
+// class without objects, say) is −1, as in pycocotools.
 package evaluate
