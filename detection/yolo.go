@@ -63,7 +63,8 @@ type YOLO struct {
 	store  *nn.Store
 	net    *network
 	ema    *nn.Average
-	fused  *torch.Scope // owns fused kernels, nil before Fuse
+	fused  *torch.Scope  // owns fused kernels, nil before Fuse
+	scaler *optim.Scaler // keeps float16 gradients in range; nil in other precisions
 	loaded nn.LoadReport
 }
 
@@ -158,6 +159,10 @@ func (m *YOLO) Optimizer(cfg wildtrain.OptimizerConfig) (wildtrain.Optimizer, er
 	if err != nil {
 		return nil, err // not a nil *Optimizer in an interface
 	}
+	if m.cfg.Precision == torch.Half {
+		m.scaler = optim.NewScaler()
+		o.UseScaler(m.scaler)
+	}
 	return o, nil
 }
 
@@ -196,7 +201,11 @@ func (m *YOLO) TrainStep(ctx context.Context, b *wildtrain.Batch, step wildtrain
 		if err != nil {
 			return err
 		}
-		parts, err = m.learn(s, x, b.Samples, step.Scale*float64(n))
+		scale := step.Scale * float64(n)
+		if m.scaler != nil {
+			scale *= m.scaler.Scale()
+		}
+		parts, err = m.learn(s, x, b.Samples, scale)
 		return err
 	})
 	if err != nil {
