@@ -144,6 +144,35 @@ func sample(im wildtrain.Image, u, v float64, c int) float64 {
 	return sum
 }
 
+// The vector code must give what the plain code gives, bit by bit, and touch
+// nothing beside its row.
+func TestVectorsEqualPlainCode(t *testing.T) {
+	if !resample.Vectors() {
+		t.Skip("no vector code for this processor")
+	}
+	rapid.Check(t, func(t *rapid.T) {
+		src := blank(rapid.IntRange(1, 60).Draw(t, "w"), rapid.IntRange(1, 40).Draw(t, "h"))
+		seed := rapid.Uint32().Draw(t, "seed")
+		for i := range src.U8 {
+			seed = seed*1664525 + 1013904223
+			src.U8[i] = byte(seed >> 24)
+		}
+		num := rapid.Float64Range(-2, 2)
+		m := wildtrain.Affine{A: num.Draw(t, "a"), B: num.Draw(t, "b"), C: 20 * num.Draw(t, "c"), D: num.Draw(t, "d"), E: num.Draw(t, "e"), F: 20 * num.Draw(t, "f")}
+		if math.Abs(m.A*m.E-m.B*m.D) < 1e-3 {
+			t.Skip("singular")
+		}
+		got, want := blank(50, 30), blank(50, 30)
+		require.NoError(t, resample.Affine(got, src, m, 114))
+		restore := resample.SetVectors(false)
+		defer restore()
+		require.NoError(t, resample.Affine(want, src, m, 114))
+		if !assert.ObjectsAreEqual(want.U8, got.U8) {
+			t.Fatal("the vector code differs")
+		}
+	})
+}
+
 func TestHomographyInverse(t *testing.T) {
 	h := resample.Homography{1.1, 0.2, 5, -0.1, 0.9, 3, 0.001, -0.002, 1}
 	inv, err := h.Inverse()

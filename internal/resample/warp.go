@@ -51,7 +51,8 @@ func warpRow(row []byte, src wildtrain.Image, px, py, stepX, stepY int64, fill b
 		fillBytes(row, fill)
 		return
 	}
-	from, to := span(px, stepX, n, 0, src.Width-1)
+	// (One column less: words of eight bytes are read.)
+	from, to := span(px, stepX, n, 0, src.Width-2)
 	a, b = span(py, stepY, n, 0, src.Height-1)
 	from, to = max(from, a, some), min(to, b, end)
 	if from >= to {
@@ -107,6 +108,16 @@ const (
 
 // inside interpolates where no bounds need checking.
 func inside(row []byte, src wildtrain.Image, px, py, stepX, stepY int64) {
+	n := len(row)/3 - 1
+	if !vectors || n < 1 {
+		insideGo(row, src, px, py, stepX, stepY)
+		return
+	}
+	insideSSE(&row[0], &src.U8[0], n, src.Width*3, px, py, stepX, stepY)
+	insideGo(row[3*n:], src, px+int64(n)*stepX, py+int64(n)*stepY, stepX, stepY)
+}
+
+func insideGo(row []byte, src wildtrain.Image, px, py, stepX, stepY int64) {
 	stride, pix := src.Width*3, src.U8
 	for i := 0; i+2 < len(row); i += 3 {
 		at := int(py>>posBits)*stride + int(px>>posBits)*3

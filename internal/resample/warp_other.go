@@ -1,0 +1,7 @@
+//go:build !amd64
+
+package resample
+
+const vectors = false
+
+func insideSSE(_, _ *byte, _, _ int, _, _, _, _ int64) {}
