@@ -119,6 +119,11 @@ func TestLinksMayNotLeaveTheRoot(t *testing.T) {
 	require.NoError(t, os.Symlink(outside.path("x.jpg"), tr.path("images/train/x.jpg")))
 	_, err := setup(tr.config(), wildtrain.Train)
 	assert.ErrorContains(t, err, "is a link that leaves the root folder")
+	c := tr.config()
+	c.AllowLinks = true
+	d, err := setup(c, wildtrain.Train)
+	require.NoError(t, err)
+	assert.Len(t, d.Records(wildtrain.Train), 3)
 
 	tr = yolo(t)
 	require.NoError(t, os.Rename(tr.path("images/train/b.jpg"), tr.path("b.jpg")))
@@ -128,7 +133,7 @@ func TestLinksMayNotLeaveTheRoot(t *testing.T) {
 
 	require.NoError(t, os.Remove(tr.path("images/train/b.jpg")))
 	tr.write("images/train/b.jpg", "../../b.jpg") // a link in a checkout without links
-	d, err := setup(tr.config(), wildtrain.Train)
+	d, err = setup(tr.config(), wildtrain.Train)
 	require.NoError(t, err)
 	assert.Len(t, d.Records(wildtrain.Train), 2)
 	tr.write("images/train/b.jpg", "../../../x.jpg")

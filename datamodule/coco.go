@@ -26,11 +26,12 @@ type cocoSource struct {
 	fence       fence
 }
 
-func openCOCO(root, name, annotations string, bases []string) (*cocoSource, error) {
+func openCOCO(root, name, annotations string, bases []string, links bool) (*cocoSource, error) {
 	f, err := newFence(root)
 	if err != nil {
 		return nil, err
 	}
+	f.links = links
 	return &cocoSource{name, annotations, bases, f}, nil
 }
 
@@ -270,8 +271,9 @@ func (p *cocoParser) image(im cocoImage, line int) {
 	})
 }
 
-// locate finds the picture of a file_name: relative to datasets/ in WilData,
-// else in the usual image folders of COCO datasets.
+// locate finds the picture of a file_name: relative to datasets/ in WilData
+// (also where one dataset's folder is the root), else in the usual image
+// folders of COCO datasets.
 func (s *cocoSource) locate(name, split string) (string, error) {
 	home := filepath.Dir(s.annotations)
 	folder := strings.TrimPrefix(split, "instances_")
@@ -280,12 +282,17 @@ func (s *cocoSource) locate(name, split string) (string, error) {
 		bases = append(bases, filepath.Join(home, sub))
 	}
 	var candidates []string
+	var outside error
 	for _, base := range bases {
 		path, err := s.fence.resolve(base, name)
 		if err != nil {
-			return "", err
+			outside = err // from this folder; it may lie inside from another
+			continue
 		}
 		candidates = append(candidates, path)
+	}
+	if len(candidates) == 0 {
+		return "", outside
 	}
 	path := firstFile(candidates...)
 	if !isFile(path) {
@@ -296,7 +303,7 @@ func (s *cocoSource) locate(name, split string) (string, error) {
 
 // sampleID is the dataset's name and the path below its folder.
 func (s *cocoSource) sampleID(path string) string {
-	rel, err := filepath.Rel(filepath.Dir(s.annotations), path)
+	rel, err := filepath.Rel(filepath.Dir(mustAbs(s.annotations)), mustAbs(path))
 	if err != nil || !filepath.IsLocal(rel) {
 		rel = filepath.Base(path)
 	}

@@ -42,6 +42,8 @@ type Config struct {
 	Source   Source   `yaml:"source"`   // layout of every root
 	Datasets []string `yaml:"datasets"` // names of WilData datasets to take; empty: all
 
+	AllowLinks bool `yaml:"allow_links"` // follow links of pictures and folders out of the root
+
 	TrainSplit string `yaml:"train_split"` // name of the split for each stage
 	ValSplit   string `yaml:"val_split"`
 	TestSplit  string `yaml:"test_split"`
@@ -120,12 +122,12 @@ func (c Config) Validate() error {
 	if c.Stride > 0 && c.ImageSize%c.Stride != 0 {
 		bad("imgsz is %d, must be a multiple of stride, %d", c.ImageSize, c.Stride)
 	}
-	for key, v := range map[string]int64{
-		"eval_batch": int64(c.EvalBatch), "epochs": int64(c.Epochs), "workers": int64(c.Workers),
-		"prefetch": int64(c.Prefetch), "cache_bytes": c.CacheBytes,
-	} {
-		if v < 0 {
-			bad("%s is %d, must not be negative", key, v)
+	for _, n := range []struct {
+		key string
+		v   int64
+	}{{"eval_batch", int64(c.EvalBatch)}, {"epochs", int64(c.Epochs)}, {"workers", int64(c.Workers)}, {"prefetch", int64(c.Prefetch)}, {"cache_bytes", c.CacheBytes}} {
+		if n.v < 0 {
+			bad("%s is %d, must not be negative", n.key, n.v)
 		}
 	}
 	if !(c.RectPad >= 0 && c.RectPad <= 10) {

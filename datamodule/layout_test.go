@@ -197,6 +197,18 @@ func TestCopiedExport(t *testing.T) {
 	assert.Equal(t, 74, d.Report(wildtrain.Test).Boxes)
 }
 
+// The folder of one WilData dataset is a root, too.
+func TestOneDatasetAsRoot(t *testing.T) {
+	c := small()
+	c.Root = filepath.Join(fixture, "datasets", "savanna")
+	d := open(t, c, wildtrain.Val)
+	assert.Equal(t, 127, d.Report(wildtrain.Val).Boxes)
+	c.Root = fixture
+	c.Datasets = []string{"savanna"}
+	assert.Equal(t, byID(open(t, c, wildtrain.Val).Records(wildtrain.Val))["savanna/images/val/flight07_0001.jpg"].Objects,
+		byID(d.Records(wildtrain.Val))["savanna/images/val/flight07_0001.jpg"].Objects)
+}
+
 func TestUnknownDataset(t *testing.T) {
 	c := small()
 	c.Datasets = []string{"kruger"}

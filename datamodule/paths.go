@@ -15,8 +15,9 @@ var errOutside = errors.New("leaves the root folder")
 
 // fence keeps paths inside one folder; links may point anywhere inside it.
 type fence struct {
-	root string // as given
-	real string // with links resolved
+	root  string // as given
+	real  string // with links resolved
+	links bool   // links may lead out of it
 }
 
 func newFence(root string) (fence, error) {
@@ -27,7 +28,7 @@ func newFence(root string) (fence, error) {
 	if real, err = filepath.Abs(real); err != nil {
 		return fence{}, err
 	}
-	return fence{root, real}, nil
+	return fence{root: root, real: real}, nil
 }
 
 // resolve joins a path from a file to a folder inside the fence. The path may
@@ -69,8 +70,8 @@ func (f fence) follow(path string) (string, error) {
 	if real, err = filepath.Abs(real); err != nil {
 		return "", err
 	}
-	if !within(f.real, real) {
-		return "", fmt.Errorf("path %s is a link that %w %s", path, errOutside, f.root)
+	if !f.links && !within(f.real, real) {
+		return "", fmt.Errorf("path %s is a link that %w %s (allow_links permits it)", path, errOutside, f.root)
 	}
 	return real, nil
 }

@@ -60,7 +60,7 @@ func openSources(c Config) ([]source, error) {
 	}
 	var all []source
 	for _, root := range roots {
-		found, err := openRoot(root, c.Source)
+		found, err := openRoot(root, c)
 		if err != nil {
 			return nil, fmt.Errorf("datamodule: open %s: %w", root, err)
 		}
@@ -89,13 +89,14 @@ func sourceNames(all []source) []string {
 }
 
 // openRoot tells the layout and opens every dataset in it.
-func openRoot(root string, kind Source) ([]source, error) {
+func openRoot(root string, c Config) ([]source, error) {
+	kind := c.Source
 	info, err := os.Stat(root)
 	if err != nil {
 		return nil, err
 	}
 	if !info.IsDir() {
-		return openFile(root, kind)
+		return openFile(root, kind, c.AllowLinks)
 	}
 	masters := glob(root, "datasets", "*", "annotations")
 	exports := glob(root, "framework_formats", "yolo", "*", "data.yaml")
@@ -115,31 +116,31 @@ func openRoot(root string, kind Source) ([]source, error) {
 	}
 	switch kind {
 	case WilData:
-		return openMasters(root, masters)
+		return openMasters(root, masters, c.AllowLinks)
 	case WilDataYOLO:
-		return openExports(root, exports)
+		return openExports(root, exports, c.AllowLinks)
 	case YOLO:
-		return openFile(filepath.Join(root, "data.yaml"), kind)
+		return openFile(filepath.Join(root, "data.yaml"), kind, c.AllowLinks)
 	default:
-		s, err := openCOCO(root, filepath.Base(root), filepath.Join(root, "annotations"), nil)
+		s, err := openCOCO(root, filepath.Base(mustAbs(root)), filepath.Join(root, "annotations"), []string{filepath.Dir(mustAbs(root))}, c.AllowLinks)
 		return []source{s}, err
 	}
 }
 
 // openFile opens a root that is a file: a data.yaml.
-func openFile(path string, kind Source) ([]source, error) {
+func openFile(path string, kind Source, links bool) ([]source, error) {
 	ext := strings.ToLower(filepath.Ext(path))
 	if (ext != ".yaml" && ext != ".yml") || (kind != Auto && kind != YOLO && kind != WilDataYOLO) {
 		return nil, fmt.Errorf("a root that is a file must be a YOLO data.yaml")
 	}
-	s, err := openYOLO(path)
+	s, err := openYOLO(path, links)
 	if err != nil {
 		return nil, err
 	}
 	return []source{s}, nil
 }
 
-func openMasters(root string, folders []string) ([]source, error) {
+func openMasters(root string, folders []string, links bool) ([]source, error) {
 	if len(folders) == 0 {
 		return nil, fmt.Errorf("no WilData dataset: datasets/*/annotations is not there")
 	}
@@ -147,7 +148,7 @@ func openMasters(root string, folders []string) ([]source, error) {
 	sortByDataset(folders)
 	for _, annotations := range folders {
 		name := filepath.Base(filepath.Dir(annotations))
-		s, err := openCOCO(root, name, annotations, []string{filepath.Join(root, "datasets")})
+		s, err := openCOCO(root, name, annotations, []string{filepath.Join(root, "datasets")}, links)
 		if err != nil {
 			return nil, err
 		}
@@ -156,14 +157,14 @@ func openMasters(root string, folders []string) ([]source, error) {
 	return all, nil
 }
 
-func openExports(root string, files []string) ([]source, error) {
+func openExports(root string, files []string, links bool) ([]source, error) {
 	if len(files) == 0 {
 		return nil, fmt.Errorf("no YOLO export: framework_formats/yolo/*/data.yaml is not there")
 	}
 	var all []source
 	sortByDataset(files)
 	for _, f := range files {
-		s, err := openYOLO(f)
+		s, err := openYOLO(f, links)
 		if err != nil {
 			return nil, err
 		}

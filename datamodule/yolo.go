@@ -39,7 +39,7 @@ type yoloEntry struct {
 // maxLabelBytes bounds a data.yaml, a label file and a list of pictures.
 const maxLabelBytes = 64 << 20
 
-func openYOLO(path string) (*yoloSource, error) {
+func openYOLO(path string, links bool) (*yoloSource, error) {
 	data, err := readLimited(path, maxLabelBytes)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
@@ -52,7 +52,9 @@ func openYOLO(path string) (*yoloSource, error) {
 	if err := s.read(tree); err != nil {
 		return nil, err
 	}
-	return s, s.place(tree.Get("path"))
+	err = s.place(tree.Get("path"))
+	s.fence.links = links
+	return s, err
 }
 
 func mustAbs(path string) string {
