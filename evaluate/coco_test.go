@@ -22,26 +22,23 @@ type cocoProblem struct {
 	PerClass        []float64 `json:"per_class"`
 }
 
-// goldenFile is the checked-in one, or what WILDTRAIN_COCO_PROBLEMS names: a
-// live run of testdata/make_coco_goldens.py with another seed.
-func goldenFile() string {
-	if name := os.Getenv("WILDTRAIN_COCO_PROBLEMS"); name != "" {
-		return name
-	}
-	return "testdata/coco.json.gz"
-}
-
-func cocoProblems(t *testing.T) []cocoProblem {
+// readGolden reads what a script of testdata wrote.
+func readGolden(t *testing.T, name string, problems any) {
 	t.Helper()
-	f, err := os.Open(goldenFile())
+	f, err := os.Open(name)
 	require.NoError(t, err)
 	defer f.Close()
 	z, err := gzip.NewReader(f)
 	require.NoError(t, err)
-	var doc struct{ Problems []cocoProblem }
+	doc := struct{ Problems any }{problems}
 	require.NoError(t, json.NewDecoder(z).Decode(&doc))
-	require.NotEmpty(t, doc.Problems)
-	return doc.Problems
+	require.NotEmpty(t, problems)
+}
+
+func cocoProblems(t *testing.T) (problems []cocoProblem) {
+	t.Helper()
+	readGolden(t, "testdata/coco.json.gz", &problems)
+	return problems
 }
 
 func xywh(v []float64) wildtrain.Box { return wildtrain.BoxXYWH(v[0], v[1], v[2], v[3]) }

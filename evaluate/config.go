@@ -1,6 +1,8 @@
 package evaluate
 
 import (
+	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"math"
@@ -129,6 +131,47 @@ func finite(v ...float64) bool {
 
 // Values are named numbers in a fixed order; as JSON they are one object.
 type Values []wildtrain.Value
+
+// MarshalJSON implements json.Marshaler, with full precision.
+func (v Values) MarshalJSON() ([]byte, error) {
+	out := []byte{'{'}
+	for i, x := range v {
+		if i > 0 {
+			out = append(out, ',')
+		}
+		name, err := json.Marshal(x.Name)
+		if err != nil {
+			return nil, err
+		}
+		number, err := json.Marshal(x.Value)
+		if err != nil {
+			return nil, fmt.Errorf("evaluate: write %s: %w", x.Name, err)
+		}
+		out = append(append(append(out, name...), ':'), number...)
+	}
+	return append(out, '}'), nil
+}
+
+// UnmarshalJSON implements json.Unmarshaler, keeping the order of the file.
+func (v *Values) UnmarshalJSON(b []byte) error {
+	d := json.NewDecoder(bytes.NewReader(b))
+	if err := delim(d, '{'); err != nil {
+		return fmt.Errorf("evaluate: read values: %w", err)
+	}
+	*v = (*v)[:0]
+	for d.More() {
+		key, err := d.Token()
+		if err != nil {
+			return err
+		}
+		x := wildtrain.Value{Name: key.(string)}
+		if err := d.Decode(&x.Value); err != nil {
+			return fmt.Errorf("evaluate: read values: %s: %w", x.Name, err)
+		}
+		*v = append(*v, x)
+	}
+	return delim(d, '}')
+}
 
 // Get returns the number of that name, −1 and false if there is none.
 func (v Values) Get(name string) (float64, bool) {

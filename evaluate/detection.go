@@ -19,6 +19,7 @@ type Detection struct {
 	cfg      DetectionConfig
 	pictures []picture
 	seen     map[string]bool
+	warnings []string
 }
 
 var _ wildtrain.Metric = (*Detection)(nil)
@@ -36,7 +37,7 @@ func (d *Detection) Name() string { return "detection" }
 
 // Reset implements wildtrain.Metric.
 func (d *Detection) Reset() {
-	d.pictures, d.seen = nil, map[string]bool{}
+	d.pictures, d.seen, d.warnings = nil, map[string]bool{}, nil
 }
 
 // Update implements wildtrain.Metric: it compares Prediction.Objects with
@@ -115,7 +116,9 @@ func (d *Detection) Compute() ([]wildtrain.Value, error) {
 
 // Summary computes the numbers of all classes and of each.
 func (d *Detection) Summary() (*Summary, error) {
-	return summarize(d.cfg, d.sorted()), nil
+	s := summarize(d.cfg, d.sorted())
+	s.Warnings = d.warnings
+	return s, nil
 }
 
 // sorted puts the pictures in the order of their IDs, so that the result does

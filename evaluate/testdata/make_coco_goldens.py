@@ -71,4 +71,5 @@ def main():
         f.write(json.dumps(doc).encode())
 
 
-main()
+if __name__ == "__main__":
+    main()
