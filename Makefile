@@ -56,4 +56,4 @@ quickstart: ## from nothing: train a small YOLO11n on the shipped data set, eval
 	@set -e; $(ENV); sh examples/quickstart.sh
 
 outside: ## the README's program as a module outside this tree
-	@set -e; $(ENV); .ci/outside
+	@LIBTORCH_FLAGS="$(LIBTORCH_FLAGS)" .ci/outside
