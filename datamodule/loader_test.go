@@ -2,9 +2,13 @@ package datamodule_test
 
 import (
 	"context"
+	"encoding/json"
+	"image/color"
+	"image/png"
 	"os"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -303,4 +307,70 @@ func TestLoaderNeedsSetup(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
 	assert.ErrorIs(t, d.Setup(ctx, wildtrain.Val), context.Canceled)
+}
+
+// What Ultralytics' validation loader makes of four fixture pictures (EXIF,
+// odd size, PNG, greyscale): shape, pixels within a level, boxes.
+func TestEvaluationEqualsPeer(t *testing.T) {
+	var want map[string]struct {
+		Width, Height int
+		Boxes         []struct {
+			Name string
+			Box  [4]float64
+		}
+	}
+	data, err := os.ReadFile("testdata/peer_val.json")
+	require.NoError(t, err)
+	require.NoError(t, json.Unmarshal(data, &want))
+	require.Len(t, want, 4)
+	c := small()
+	c.Source, c.Datasets, c.ImageSize, c.Batch = datamodule.WilDataYOLO, []string{"savanna"}, 128, 1
+	for stage, split := range map[wildtrain.Stage]string{wildtrain.Val: "val", wildtrain.Test: "train"} {
+		c.TestSplit = split
+		d := open(t, c, stage)
+		l, err := d.Loader(stage, wildtrain.Position{})
+		require.NoError(t, err)
+		for b, err := range l.Batches(context.Background()) {
+			require.NoError(t, err)
+			name := filepath.Base(b.Samples[0].ID)
+			w, ok := want[name]
+			if !ok {
+				b.Release()
+				continue
+			}
+			delete(want, name)
+			require.Equal(t, [2]int{w.Height, w.Width}, [2]int{b.Pixels.Height, b.Pixels.Width}, name)
+			far := 0
+			for i, v := range readPNG(t, "testdata/peer_val_"+strings.TrimSuffix(name, filepath.Ext(name))+".png") {
+				if diff := int(v) - int(b.Pixels.U8[i]); max(diff, -diff) > 1 {
+					far++
+				}
+			}
+			assert.Less(t, float64(far), 0.01*float64(len(b.Pixels.U8)), name)
+			objects := b.Samples[0].Objects
+			require.Len(t, objects, len(w.Boxes), name)
+			for i, o := range objects {
+				assert.Equal(t, w.Boxes[i].Name, d.Classes()[o.Class].Name)
+				assert.InDeltaSlice(t, w.Boxes[i].Box[:], []float64{o.Box.X1, o.Box.Y1, o.Box.X2, o.Box.Y2}, 1e-3, name)
+			}
+			b.Release()
+		}
+	}
+	assert.Empty(t, want, "all four were met")
+}
+
+func readPNG(t *testing.T, path string) (pix []byte) {
+	t.Helper()
+	f, err := os.Open(path)
+	require.NoError(t, err)
+	defer f.Close()
+	im, err := png.Decode(f)
+	require.NoError(t, err)
+	for y := range im.Bounds().Dy() {
+		for x := range im.Bounds().Dx() {
+			c := color.NRGBAModel.Convert(im.At(x, y)).(color.NRGBA)
+			pix = append(pix, c.R, c.G, c.B)
+		}
+	}
+	return pix
 }
