@@ -1,0 +1,227 @@
+package config
+
+import (
+	"strconv"
+	"strings"
+)
+
+// Run is everything a training, evaluation or prediction is told: the schema of
+// the shipped tree. Take DefaultRun and decode a configuration over it.
+type Run struct {
+	Experiment string `yaml:"experiment_name"` // sub-folder of Runs, and the experiment in tracking
+	Name       string `yaml:"name"`            // folder of this run; "" takes the time
+	Runs       string `yaml:"runs"`            // folder of all runs
+	Seed       uint64 `yaml:"seed"`
+	Task       string `yaml:"task"` // "detect" or "classify"; derived from the model where "", else checked against it
+
+	Model      Model      `yaml:"model"`
+	Data       Data       `yaml:"data"`
+	Training   Training   `yaml:"training"`
+	Evaluation Evaluation `yaml:"evaluation"`
+	Predict    Predict    `yaml:"predict"`
+	Tracking   Tracking   `yaml:"tracking"`
+	Tune       Tune       `yaml:"tune"`
+}
+
+// Model says what to build.
+type Model struct {
+	Framework    string   `yaml:"framework"`    // family: "yolo"
+	Version      string   `yaml:"version"`      // of the family: "8" or "11"
+	Size         string   `yaml:"size"`         // "n", "s", "m", "l" or "x"
+	Architecture string   `yaml:"architecture"` // name or .yaml file; "" is made of the three above
+	Classes      int      `yaml:"classes"`      // number of classes; 0 takes it from the data or the weights
+	Names        []string `yaml:"names"`        // of the classes, where neither data nor weights tell
+	Pretrained   bool     `yaml:"pretrained"`   // begin from Weights; false begins from random numbers
+	Weights      string   `yaml:"weights"`      // .safetensors or .pt file, or a run folder
+	Partial      bool     `yaml:"partial"`      // Weights may lack tensors or have others
+	Freeze       []string `yaml:"freeze"`       // name prefixes of parts that do not train
+}
+
+// Data says where samples come from and how they are changed.
+type Data struct {
+	Root     string   `yaml:"root"`     // folder, or a YOLO data.yaml
+	Roots    []string `yaml:"roots"`    // more of them, merged by class name
+	Format   string   `yaml:"format"`   // "auto", "wildata", "coco", "yolo"
+	Datasets []string `yaml:"datasets"` // names of WilData datasets to take; empty takes all
+
+	TrainSplit string `yaml:"train_split"`
+	ValSplit   string `yaml:"val_split"`
+	TestSplit  string `yaml:"test_split"`
+
+	Classes     []string          `yaml:"classes"`      // order of the class list; empty: as in the files
+	FoldCase    bool              `yaml:"fold_case"`    // class names that differ in case only are the same
+	Keep        []string          `yaml:"keep"`         // classes whose boxes stay; empty keeps all
+	Discard     []string          `yaml:"discard"`      // classes whose boxes are left out
+	Rename      map[string]string `yaml:"rename"`       // class names, before Keep and Discard
+	SingleClass string            `yaml:"single_class"` // makes all that stay this one class; "" is off
+
+	BatchSize *int   `yaml:"batch_size"` // pictures per batch; null takes training.batch
+	EvalBatch int    `yaml:"eval_batch"` // pictures per evaluation batch; 0 takes the training's
+	Rect      bool   `yaml:"rect"`       // evaluation batches as flat as their pictures
+	DropLast  bool   `yaml:"drop_last"`  // leave out a last training batch that is not full
+	Workers   *int   `yaml:"workers"`    // goroutines that make pictures; null takes training.workers
+	Prefetch  int    `yaml:"prefetch"`   // batches made ahead
+	Cache     string `yaml:"cache"`      // "none" or "ram": decoded pictures in memory
+	CacheGB   int    `yaml:"cache_gb"`   // memory for that, in GiB
+	OnError   string `yaml:"on_error"`   // "fail" or "skip" at a picture that cannot be read
+
+	Augment Augment `yaml:"augment"`
+}
+
+// Augment holds the random changes of training pictures, with the names and
+// defaults that users of YOLO know.
+type Augment struct {
+	Mosaic      float64 `yaml:"mosaic"`       // probability of putting four pictures together
+	CloseMosaic int     `yaml:"close_mosaic"` // the last so many epochs go without mosaic and mixup
+	MixUp       float64 `yaml:"mixup"`        // probability of blending with a second sample
+	Warp        float64 `yaml:"warp"`         // probability of the geometric change
+	Degrees     float64 `yaml:"degrees"`      // rotation, ± degrees
+	Translate   float64 `yaml:"translate"`    // shift, ± share of the side
+	Scale       float64 `yaml:"scale"`        // zoom by 1 ± this
+	Shear       float64 `yaml:"shear"`        // ± degrees
+	Perspective float64 `yaml:"perspective"`  // ± coefficient per pixel, up to 0.001
+	FlipUD      float64 `yaml:"flipud"`       // probability of turning upside down
+	FlipLR      float64 `yaml:"fliplr"`       // probability of mirroring
+	HSVH        float64 `yaml:"hsv_h"`        // hue, ± share of the full circle
+	HSVS        float64 `yaml:"hsv_s"`        // saturation, times 1 ± this
+	HSVV        float64 `yaml:"hsv_v"`        // brightness, times 1 ± this
+}
+
+// Training holds the hyperparameters and the means of computing.
+type Training struct {
+	Epochs int `yaml:"epochs"`
+	ImgSz  int `yaml:"imgsz"` // side of pictures in pixels, a multiple of 32
+	Batch  int `yaml:"batch"` // pictures per batch
+
+	Optimizer      string  `yaml:"optimizer"` // "SGD", "Adam", "AdamW", "RMSprop", "auto"; case does not matter
+	LR0            float64 `yaml:"lr0"`
+	LRF            float64 `yaml:"lrf"` // last learning rate as a share of LR0
+	Momentum       float64 `yaml:"momentum"`
+	WeightDecay    float64 `yaml:"weight_decay"`
+	WarmupEpochs   float64 `yaml:"warmup_epochs"`
+	WarmupMomentum float64 `yaml:"warmup_momentum"`
+	WarmupBiasLR   float64 `yaml:"warmup_bias_lr"`
+	CosLR          bool    `yaml:"cos_lr"`   // cosine schedule; false is linear
+	NBS            int     `yaml:"nbs"`      // pictures per optimiser step: batches add up to it
+	Patience       int     `yaml:"patience"` // epochs without improvement before stopping; 0 is off
+	Monitor        string  `yaml:"monitor"`  // value that tells the best epoch; "" takes the first metric
+	Mode           string  `yaml:"mode"`     // "max" or "min"; "" goes by the monitored name
+
+	Box float64 `yaml:"box"` // gains of the losses
+	Cls float64 `yaml:"cls"`
+	DFL float64 `yaml:"dfl"`
+
+	EMA  bool    `yaml:"ema"`  // average the weights
+	Clip float64 `yaml:"clip"` // largest norm of the gradients; 0 is off
+
+	Device        string `yaml:"device"`        // "auto", "cpu", "cuda", "cuda:1"
+	Precision     string `yaml:"precision"`     // "fp32", "bf16", "fp16" or "auto"
+	ChannelsLast  string `yaml:"channels_last"` // "true", "false" or "auto"
+	Threads       int    `yaml:"threads"`       // of one operation; 0 leaves it to libtorch
+	Deterministic bool   `yaml:"deterministic"`
+
+	Resume      string  `yaml:"resume"`       // run folder to go on with
+	SavePeriod  int     `yaml:"save_period"`  // keep a checkpoint every so many epochs; 0 is off
+	SaveSeconds float64 `yaml:"save_seconds"` // save within an epoch where so much time has gone by; 0 is off
+	Val         bool    `yaml:"val"`          // validate after each epoch
+	Workers     int     `yaml:"workers"`      // goroutines that make pictures
+}
+
+// Evaluation says what is measured.
+type Evaluation struct {
+	IoU    float64 `yaml:"iou"`     // of non-maximum suppression
+	Conf   float64 `yaml:"conf"`    // lowest score of a detection
+	MaxDet int     `yaml:"max_det"` // detections per picture
+	Split  string  `yaml:"split"`   // "train", "val" or "test"
+	AtIoU  float64 `yaml:"at_iou"`  // IoU at which precision, recall and F1 are told
+	AtConf float64 `yaml:"at_conf"` // and the score from which on
+}
+
+// Predict holds the thresholds for looking at pictures.
+type Predict struct {
+	Source string  `yaml:"source"` // file, folder or glob
+	Conf   float64 `yaml:"conf"`
+	IoU    float64 `yaml:"iou"`
+	MaxDet int     `yaml:"max_det"`
+	Draw   bool    `yaml:"draw"` // write annotated pictures
+}
+
+// Tracking says where runs are logged and models registered.
+type Tracking struct {
+	Enabled   bool              `yaml:"enabled"`
+	URI       string            `yaml:"uri"`      // MLflow server or sqlite file; "" takes MLFLOW_TRACKING_URI, else sqlite:///mlflow.db
+	RunName   string            `yaml:"run_name"` // "" takes the run's name
+	Tags      map[string]string `yaml:"tags"`
+	Artifacts bool              `yaml:"artifacts"` // log checkpoints and reports, too
+	Register  string            `yaml:"register"`  // registered model's name; "" does not register
+	Alias     string            `yaml:"alias"`     // given to the registered version
+}
+
+// Tune says what to search.
+type Tune struct {
+	Trials    int               `yaml:"trials"`
+	Sampler   string            `yaml:"sampler"` // "tpe", "random", "grid", "cmaes", "nsga2"
+	Pruner    string            `yaml:"pruner"`  // "none", "median", "halving", "hyperband"
+	Metric    string            `yaml:"metric"`
+	Direction string            `yaml:"direction"` // "maximize" or "minimize"
+	Storage   string            `yaml:"storage"`   // "" keeps the study in memory
+	Study     string            `yaml:"study"`
+	Timeout   float64           `yaml:"timeout"` // seconds; 0 is none
+	Jobs      int               `yaml:"jobs"`
+	Params    map[string]string `yaml:"params"` // key → values, in the grammar of sweeps
+}
+
+// DefaultRun returns the full set of defaults; the shipped tree repeats the ones
+// that users change.
+func DefaultRun() Run {
+	return Run{
+		Experiment: "wildlife_detection", Runs: "runs", Seed: 42,
+		Model: Model{Framework: "yolo", Version: "11", Size: "n"},
+		Data: Data{
+			Format: "auto", TrainSplit: "train", ValSplit: "val", TestSplit: "test",
+			Rect: true, Prefetch: 2, Cache: "none", CacheGB: 2, OnError: "fail",
+			Augment: Augment{Mosaic: 1, CloseMosaic: 10, Warp: 1, Translate: 0.1, Scale: 0.5, FlipLR: 0.5, HSVH: 0.015, HSVS: 0.7, HSVV: 0.4},
+		},
+		Training: Training{
+			Epochs: 100, ImgSz: 640, Batch: 16, Optimizer: "SGD", LR0: 0.01, LRF: 0.01, Momentum: 0.937, WeightDecay: 5e-4,
+			WarmupEpochs: 3, WarmupMomentum: 0.8, WarmupBiasLR: 0.1, NBS: 64, Patience: 100,
+			Box: 7.5, Cls: 0.5, DFL: 1.5, EMA: true, Clip: 10,
+			Device: "auto", Precision: "fp32", ChannelsLast: "auto", Val: true, Workers: 4,
+		},
+		Evaluation: Evaluation{IoU: 0.7, Conf: 0.001, MaxDet: 300, Split: "val", AtIoU: 0.5, AtConf: 0.25},
+		Predict:    Predict{Conf: 0.25, IoU: 0.7, MaxDet: 300, Draw: true},
+		Tracking:   Tracking{Artifacts: true},
+		Tune:       Tune{Trials: 20, Sampler: "tpe", Pruner: "none", Metric: "mAP50-95", Direction: "maximize", Study: "wildtrain", Jobs: 1},
+	}
+}
+
+// BatchSize is the number of pictures per batch: data.batch_size where given,
+// else training.batch.
+func (r *Run) BatchSize() int {
+	if r.Data.BatchSize != nil {
+		return *r.Data.BatchSize
+	}
+	return r.Training.Batch
+}
+
+// Workers is the number of goroutines that make pictures: data.workers where
+// given, else training.workers.
+func (r *Run) Workers() int {
+	if r.Data.Workers != nil {
+		return *r.Data.Workers
+	}
+	return r.Training.Workers
+}
+
+// ArchitectureName is model.architecture, or the name made of framework, version
+// and size: yolo11n, yolov8s.
+func (m *Model) ArchitectureName() string {
+	if m.Architecture != "" {
+		return m.Architecture
+	}
+	version := strings.TrimPrefix(m.Version, "v")
+	if n, err := strconv.Atoi(version); err == nil && n < 10 && m.Framework == "yolo" {
+		version = "v" + version
+	}
+	return m.Framework + version + m.Size
+}

@@ -1,0 +1,238 @@
+package config
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+)
+
+// checker collects the problems of a Run by key.
+type checker struct{ errors Errors }
+
+func (c *checker) failf(key, format string, args ...any) {
+	c.errors = append(c.errors, &Error{Key: key, Message: fmt.Sprintf(format, args...)})
+}
+
+func (c *checker) between(key string, v, low, high float64) {
+	if !(v >= low && v <= high) {
+		c.failf(key, "is %v, must be from %v to %v", v, low, high)
+	}
+}
+
+func (c *checker) positive(key string, v float64) {
+	if !(v > 0) || math.IsInf(v, 0) {
+		c.failf(key, "is %v, must be above 0", v)
+	}
+}
+
+func (c *checker) notNegative(key string, v float64) {
+	if !(v >= 0) || math.IsInf(v, 0) {
+		c.failf(key, "is %v, must be 0 or more", v)
+	}
+}
+
+// oneOf ignores case.
+func (c *checker) oneOf(key, v string, options ...string) {
+	if slices.ContainsFunc(options, func(o string) bool { return strings.EqualFold(o, v) }) {
+		return
+	}
+	shown := make([]string, len(options))
+	for i, o := range options {
+		shown[i] = o
+		if o == "" {
+			shown[i] = `""`
+		}
+	}
+	x := &Error{Key: key, Message: fmt.Sprintf("is %q, must be one of %s", v, strings.Join(shown, ", "))}
+	x.Hint = didYouMean(v, options)
+	c.errors = append(c.errors, x)
+}
+
+// Validate reports everything that cannot work, within keys and across them, as
+// Errors.
+func (r *Run) Validate() error {
+	c := &checker{}
+	if r.Experiment == "" || strings.ContainsAny(r.Experiment, `/\`) {
+		c.failf("experiment_name", "is %q, must be a name without slashes", r.Experiment)
+	}
+	if r.Runs == "" {
+		c.failf("runs", "must name a folder")
+	}
+	c.oneOf("task", r.Task, "", "detect", "classify")
+	r.Model.check(c)
+	r.Data.check(c)
+	r.Training.check(c)
+	r.checkScoring(c)
+	r.checkTracking(c)
+	r.checkAcross(c)
+	return c.errors.orNil()
+}
+
+func (m *Model) check(c *checker) {
+	if m.Architecture == "" {
+		c.oneOf("model.framework", m.Framework, "yolo")
+		c.oneOf("model.version", strings.TrimPrefix(m.Version, "v"), "8", "11")
+		c.oneOf("model.size", m.Size, "n", "s", "m", "l", "x")
+	}
+	c.notNegative("model.classes", float64(m.Classes))
+	if m.Classes > 0 && len(m.Names) > 0 && m.Classes != len(m.Names) {
+		c.failf("model.classes", "is %d, but model.names has %d names", m.Classes, len(m.Names))
+	}
+	if d := duplicate(m.Names); d != "" {
+		c.failf("model.names", "holds %q twice", d)
+	}
+}
+
+// duplicate returns a text that appears twice, "" if there is none.
+func duplicate(list []string) string {
+	seen := map[string]bool{}
+	for _, s := range list {
+		if seen[s] {
+			return s
+		}
+		seen[s] = true
+	}
+	return ""
+}
+
+func (d *Data) check(c *checker) {
+	c.oneOf("data.format", d.Format, "auto", "wildata", "coco", "yolo", "folder")
+	c.oneOf("data.cache", d.Cache, "none", "ram")
+	c.oneOf("data.on_error", d.OnError, "fail", "skip")
+	for _, s := range []struct{ key, name string }{{"train_split", d.TrainSplit}, {"val_split", d.ValSplit}, {"test_split", d.TestSplit}} {
+		if s.name == "" {
+			c.failf("data."+s.key, "must name a split")
+		}
+	}
+	if d.BatchSize != nil && *d.BatchSize < 1 {
+		c.failf("data.batch_size", "is %d, must be 1 or more", *d.BatchSize)
+	}
+	if d.Workers != nil && *d.Workers < 0 {
+		c.failf("data.workers", "is %d, must be 0 or more", *d.Workers)
+	}
+	c.notNegative("data.eval_batch", float64(d.EvalBatch))
+	c.notNegative("data.prefetch", float64(d.Prefetch))
+	c.notNegative("data.cache_gb", float64(d.CacheGB))
+	for _, k := range d.Keep {
+		if slices.Contains(d.Discard, k) {
+			c.failf("data.discard", "holds %q, which data.keep holds too", k)
+		}
+	}
+	if x := duplicate(d.Classes); x != "" {
+		c.failf("data.classes", "holds %q twice", x)
+	}
+	d.Augment.check(c)
+}
+
+func (a *Augment) check(c *checker) {
+	for _, p := range []struct {
+		key string
+		v   float64
+	}{{"mosaic", a.Mosaic}, {"mixup", a.MixUp}, {"warp", a.Warp}, {"flipud", a.FlipUD}, {"fliplr", a.FlipLR},
+		{"hsv_h", a.HSVH}, {"hsv_s", a.HSVS}, {"hsv_v", a.HSVV}, {"translate", a.Translate}} {
+		c.between("data.augment."+p.key, p.v, 0, 1)
+	}
+	c.between("data.augment.degrees", a.Degrees, 0, 180)
+	c.between("data.augment.shear", a.Shear, 0, 90)
+	c.between("data.augment.perspective", a.Perspective, 0, 0.001)
+	c.between("data.augment.scale", a.Scale, 0, 1)
+	c.notNegative("data.augment.close_mosaic", float64(a.CloseMosaic))
+}
+
+func (t *Training) check(c *checker) {
+	if t.Epochs < 1 {
+		c.failf("training.epochs", "is %d, must be 1 or more", t.Epochs)
+	}
+	if t.ImgSz < 32 || t.ImgSz%32 != 0 {
+		c.failf("training.imgsz", "is %d, must be a multiple of 32", t.ImgSz)
+	}
+	if t.Batch < 1 {
+		c.failf("training.batch", "is %d, must be 1 or more", t.Batch)
+	}
+	c.oneOf("training.optimizer", t.Optimizer, "auto", "SGD", "Adam", "AdamW", "RMSprop")
+	c.positive("training.lr0", t.LR0)
+	c.between("training.lrf", t.LRF, 0, 1)
+	c.between("training.momentum", t.Momentum, 0, 1)
+	c.between("training.warmup_momentum", t.WarmupMomentum, 0, 1)
+	for _, p := range []struct {
+		key string
+		v   float64
+	}{{"weight_decay", t.WeightDecay}, {"warmup_epochs", t.WarmupEpochs}, {"warmup_bias_lr", t.WarmupBiasLR}, {"nbs", float64(t.NBS)},
+		{"patience", float64(t.Patience)}, {"box", t.Box}, {"cls", t.Cls}, {"dfl", t.DFL}, {"clip", t.Clip}, {"threads", float64(t.Threads)},
+		{"save_period", float64(t.SavePeriod)}, {"save_seconds", t.SaveSeconds}, {"workers", float64(t.Workers)}} {
+		c.notNegative("training."+p.key, p.v)
+	}
+	c.oneOf("training.precision", t.Precision, "fp32", "bf16", "fp16", "auto")
+	c.oneOf("training.channels_last", t.ChannelsLast, "true", "false", "auto")
+	c.oneOf("training.mode", t.Mode, "", "max", "min")
+	device, number, numbered := strings.Cut(t.Device, ":")
+	if device != "auto" && device != "cpu" && device != "cuda" || numbered && (device != "cuda" || strings.Trim(number, "0123456789") != "" || number == "") {
+		c.failf("training.device", "is %q, must be auto, cpu, cuda or cuda:N", t.Device)
+	}
+}
+
+func (r *Run) checkScoring(c *checker) {
+	c.between("evaluation.iou", r.Evaluation.IoU, 0, 1)
+	c.between("evaluation.conf", r.Evaluation.Conf, 0, 1)
+	c.between("evaluation.at_iou", r.Evaluation.AtIoU, 0, 1)
+	c.between("evaluation.at_conf", r.Evaluation.AtConf, 0, 1)
+	c.oneOf("evaluation.split", r.Evaluation.Split, "train", "val", "test")
+	c.between("predict.iou", r.Predict.IoU, 0, 1)
+	c.between("predict.conf", r.Predict.Conf, 0, 1)
+	if r.Evaluation.MaxDet < 1 {
+		c.failf("evaluation.max_det", "is %d, must be 1 or more", r.Evaluation.MaxDet)
+	}
+	if r.Predict.MaxDet < 1 {
+		c.failf("predict.max_det", "is %d, must be 1 or more", r.Predict.MaxDet)
+	}
+}
+
+func (r *Run) checkTracking(c *checker) {
+	if r.Tracking.Alias != "" && r.Tracking.Register == "" {
+		c.failf("tracking.alias", "needs tracking.register, the name of the registered model")
+	}
+	t := &r.Tune
+	if t.Trials < 1 {
+		c.failf("tune.trials", "is %d, must be 1 or more", t.Trials)
+	}
+	if t.Jobs < 1 {
+		c.failf("tune.jobs", "is %d, must be 1 or more", t.Jobs)
+	}
+	c.oneOf("tune.sampler", t.Sampler, "tpe", "random", "grid", "cmaes", "nsga2")
+	c.oneOf("tune.pruner", t.Pruner, "none", "median", "halving", "hyperband")
+	c.oneOf("tune.direction", t.Direction, "maximize", "minimize")
+	c.notNegative("tune.timeout", t.Timeout)
+	for key, text := range t.Params {
+		o, err := ParseOverride(key + "=" + text)
+		switch {
+		case err != nil:
+			c.failf("tune.params."+key, "%v", err)
+		case o.Sweep() == nil:
+			c.failf("tune.params."+key, "is the single value %s: give several, a range(…) or an interval(…)", text)
+		}
+	}
+}
+
+// checkAcross holds the rules that look at several keys.
+func (r *Run) checkAcross(c *checker) {
+	t := &r.Training
+	if t.Precision == "fp16" && t.Device == "cpu" {
+		c.failf("training.precision", "fp16 needs a GPU, but training.device is cpu: take bf16 or fp32")
+	}
+	if t.WarmupEpochs > float64(t.Epochs) {
+		c.failf("training.warmup_epochs", "is %v, longer than the training of %d epochs", t.WarmupEpochs, t.Epochs)
+	}
+	if t.Patience > 0 && !t.Val && t.Monitor == "" && t.Patience < t.Epochs {
+		c.failf("training.patience", "needs validation, but training.val is false: set it to 0 or training.monitor to a loss")
+	}
+	if r.Model.Pretrained && r.Model.Weights == "" && t.Resume == "" {
+		return // weights are the user's own: the pipeline says what it begins from
+	}
+	if n := len(r.Model.Names); n > 0 && len(r.Data.Classes) > 0 && !slices.Equal(r.Model.Names, r.Data.Classes) {
+		c.failf("model.names", "differs from data.classes")
+	}
+	if r.Task == "classify" && r.Model.Framework == "yolo" {
+		c.failf("task", "is classify, but the model detects")
+	}
+}
