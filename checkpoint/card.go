@@ -2,7 +2,6 @@ package checkpoint
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -57,7 +56,7 @@ func (r *Run) saveModel(dir string, s wildtrain.State, c Card) error {
 	if c.Created.IsZero() {
 		c.Created = time.Now()
 	}
-	text, err := json.Marshal(c.Model)
+	meta, err := Describe(c.Model)
 	if err != nil {
 		return err
 	}
@@ -74,7 +73,7 @@ func (r *Run) saveModel(dir string, s wildtrain.State, c Card) error {
 		return err
 	}
 	err = writeSynced(r.create, filepath.Join(temp, modelFile), func(w io.Writer) error {
-		return WriteSafetensors(w, s, withFormat(map[string]string{"wildtrain": string(text)}))
+		return WriteSafetensors(w, s, withFormat(meta))
 	})
 	if err == nil {
 		var data []byte

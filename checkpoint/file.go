@@ -193,7 +193,9 @@ func (f *File) Write(name string, src []byte) error {
 // Bytes returns the tensor's data without a copy where it is contiguous in the
 // file, else a copy. The slice must not be changed and dies with Close.
 func (f *File) Bytes(name string) ([]byte, error) {
-	e, data, err := f.window(name)
+	var e *entry
+	var data []byte
+	err := guard(func() (err error) { e, data, err = f.window(name); return err })
 	if err != nil {
 		return nil, fmt.Errorf("checkpoint: read tensor %q of %s: %w", name, f.path, err)
 	}

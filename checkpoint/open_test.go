@@ -272,3 +272,62 @@ func TestShrinkingFileIsAnError(t *testing.T) {
 	err = f.Read("w", make([]byte, 1<<20))
 	assert.ErrorContains(t, err, "changed")
 }
+
+func TestClassesAreFound(t *testing.T) {
+	for _, name := range []string{"module.pt", "nested_ema.pt"} {
+		f, err := Open(filepath.Join("testdata", name))
+		require.NoError(t, err)
+		defer f.Close()
+		assert.Equal(t, []string{"lion", "zebra"}, f.Classes(), name)
+		_, ok := f.Description()
+		assert.False(t, ok)
+	}
+	want := wildtrain.Description{Task: "detection", Architecture: "yolo11n", Classes: []string{"hippo"}, InputSize: [2]int{320, 640}}
+	meta, err := Describe(want)
+	require.NoError(t, err)
+	path := filepath.Join(t.TempDir(), "w.safetensors")
+	require.NoError(t, Export(path, state(1), meta))
+	f, err := Open(path)
+	require.NoError(t, err)
+	defer f.Close()
+	got, ok := f.Description()
+	assert.True(t, ok)
+	assert.Equal(t, want, got)
+	assert.Equal(t, want.Classes, f.Classes())
+}
+
+func TestFillConvertsAndKeepsWhatDoesNotFit(t *testing.T) {
+	src, err := Open("testdata/nested_ema.pt") // half
+	require.NoError(t, err)
+	defer src.Close()
+	want, err := src.Float32("head.weight")
+	require.NoError(t, err)
+	untouched := bytes.Repeat([]byte{7}, 12)
+	dst, err := Tensors(Tensor{"head.weight", wildtrain.Float32, []int64{2, 4}, make([]byte, 32)}, Tensor{"head.bias", wildtrain.Float32, []int64{3}, slices.Clone(untouched)})
+	require.NoError(t, err)
+	_, err = Fill(dst, src, FillOptions{})
+	require.ErrorIs(t, err, ErrMismatch)
+	got, err := Float32(dst, "head.weight")
+	require.NoError(t, err)
+	assert.Equal(t, make([]float32, 8), got, "a strict Fill that fails writes nothing")
+	diff, err := Fill(dst, src, FillOptions{Partial: true})
+	require.NoError(t, err)
+	require.NotNil(t, diff)
+	assert.Equal(t, "head.bias", diff.Shapes[0].Name)
+	assert.Contains(t, diff.Unexpected, "stem.0.weight")
+	got, err = Float32(dst, "head.weight")
+	require.NoError(t, err)
+	assert.Equal(t, want, got)
+	raw := make([]byte, 12)
+	require.NoError(t, dst.Read("head.bias", raw))
+	assert.Equal(t, untouched, raw)
+	_, err = Fill(dst, Trim(src, "nothing."), FillOptions{Partial: true})
+	assert.ErrorContains(t, err, "nothing fits")
+	part, err := Tensors(Tensor{"weight", wildtrain.Float16, []int64{2, 4}, make([]byte, 16)}, Tensor{"bias", wildtrain.Float16, []int64{2}, make([]byte, 4)})
+	require.NoError(t, err)
+	_, err = Fill(part, Trim(src, "head."), FillOptions{Exact: true})
+	require.NoError(t, err)
+	got, err = Float32(part, "weight")
+	require.NoError(t, err)
+	assert.Equal(t, want, got)
+}

@@ -43,13 +43,14 @@ var plainGlobals = map[string]bool{
 	"torch.Size": true, "torch.device": true, "torch.Tensor": true, "torch.nn.parameter.Parameter": true,
 	"torch.serialization._get_layout": true, "torch._tensor._rebuild_from_type_v2": true,
 	"torch.storage.UntypedStorage": true, "torch.storage._UntypedStorage": true, "torch.storage.TypedStorage": true,
+	"typing.Any": true, "torch.torch_version.TorchVersion": true,
 	"torch.Generator": true, "torch.per_tensor_affine": true, "torch.per_channel_affine": true,
 }
 
 // inertModules are packages whose classes stand for whole modules or settings.
 // Values of them are kept as name and state.
 var inertModules = []string{
-	"torch.nn", "torch.optim", "torch.distributions", "torch.amp", "torch.cuda.amp.grad_scaler", "torch.jit._pickle", "torch.ao.nn",
+	"torch.nn", "torch.optim", "torch.distributions", "torch.amp", "torch.cuda.amp.grad_scaler", "torch.jit._pickle", "torch.ao.nn", "torch._C._nn", "numpy.dtypes",
 	"torchvision.models", "torchvision.ops", "torchvision.transforms", "torchmetrics",
 	"ultralytics", "models", "utils", "timm", "transformers", "mmengine", "mmdet", "mmcv",
 	"lightning", "lightning_fabric", "pytorch_lightning", "lightning_utilities", "omegaconf", "wildtrain", "__torch__",

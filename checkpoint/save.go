@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -99,7 +98,7 @@ func (r *Run) save(ctx context.Context, s *wildtrain.Snapshot, final string) (er
 // writeCheckpoint writes all files of a checkpoint into an empty folder.
 func (r *Run) writeCheckpoint(ctx context.Context, dir string, s *wildtrain.Snapshot) error {
 	m := &manifest{Format: formatVersion}
-	meta, err := describeWeights(s)
+	meta, err := Describe(s.Describe)
 	if err != nil {
 		return err
 	}
@@ -114,7 +113,7 @@ func (r *Run) writeCheckpoint(ctx context.Context, dir string, s *wildtrain.Snap
 		if part.state == nil {
 			continue
 		}
-		err := r.add(m, dir, part.name, func(w io.Writer) error { return WriteSafetensors(w, part.state, meta) })
+		err := r.add(m, dir, part.name, func(w io.Writer) error { return WriteSafetensors(w, part.state, withFormat(meta)) })
 		if err != nil {
 			return err
 		}
@@ -240,16 +239,6 @@ func repairPlace(dir, name string) error {
 		}
 	}
 	return nil
-}
-
-// describeWeights is the metadata of the checkpoint's safetensors files: they
-// can be used on their own.
-func describeWeights(s *wildtrain.Snapshot) (map[string]string, error) {
-	text, err := json.Marshal(s.Describe)
-	if err != nil {
-		return nil, err
-	}
-	return withFormat(map[string]string{"wildtrain": string(text)}), nil
 }
 
 // versions names this SDK and Go.

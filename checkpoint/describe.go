@@ -1,0 +1,52 @@
+package checkpoint
+
+import (
+	"encoding/json"
+	"strconv"
+
+	"github.com/wildtrain/sdk/wildtrain"
+)
+
+// descriptionKey is the metadata entry under which this package's own files
+// carry a wildtrain.Description as JSON.
+const descriptionKey = "wildtrain"
+
+// Describe puts a model's description into metadata for Export, where
+// File.Description finds it again.
+func Describe(d wildtrain.Description) (map[string]string, error) {
+	text, err := json.Marshal(d)
+	return map[string]string{descriptionKey: string(text)}, err
+}
+
+// Description tells what model the weights are of, where this package wrote
+// the file with a description.
+func (f *File) Description() (d wildtrain.Description, ok bool) {
+	text, ok := f.metadata[descriptionKey]
+	if !ok || json.Unmarshal([]byte(text), &d) != nil {
+		return wildtrain.Description{}, false
+	}
+	return d, true
+}
+
+// Classes returns the class names that the file holds, by index: those of its
+// Description, or the "names" which Ultralytics keeps in its models. It is nil
+// where there are none, or where an index is missing.
+func (f *File) Classes() []string {
+	if d, ok := f.Description(); ok {
+		return d.Classes
+	}
+	for _, prefix := range []string{f.chosen + ".", ""} {
+		var names []string
+		for {
+			name, ok := f.metadata[prefix+"names."+strconv.Itoa(len(names))]
+			if !ok {
+				break
+			}
+			names = append(names, name)
+		}
+		if names != nil {
+			return names
+		}
+	}
+	return nil
+}
