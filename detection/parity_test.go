@@ -1,0 +1,77 @@
+//go:build parity
+
+package detection
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/wildtrain/sdk/checkpoint"
+	"github.com/wildtrain/sdk/torch"
+)
+
+// peerDump lets the peer make weights by the rule, run them and store weights,
+// input and outputs in a folder.
+func peerDump(t *testing.T, arch string, classes, height, width int) string {
+	t.Helper()
+	python := os.Getenv("WILDTRAIN_PEER")
+	if python == "" {
+		t.Fatal("WILDTRAIN_PEER names no Python: run make parity")
+	}
+	dir := t.TempDir()
+	cmd := exec.Command(python, "../parity/yolo_forward.py", "dump", arch, "--classes", fmt.Sprint(classes),
+		"--height", fmt.Sprint(height), "--width", fmt.Sprint(width), "--out", dir)
+	text, err := cmd.CombinedOutput()
+	require.NoError(t, err, string(text))
+	return dir
+}
+
+// All ten models live against the peer: its weights load without a missing or
+// unexpected name, and every output is equal within 1e-4 of its scale.
+func TestParityForward(t *testing.T) {
+	for _, arch := range Architectures() {
+		t.Run(arch, func(t *testing.T) {
+			dir := peerDump(t, arch, 7, 96, 128)
+			weights, err := checkpoint.Open(filepath.Join(dir, "weights.safetensors"))
+			require.NoError(t, err)
+			defer weights.Close()
+			cfg := DefaultYOLO(arch, classNames(7))
+			cfg.Weights = weights // not Partial: what does not fit is an error
+			m, err := NewYOLO(cfg)
+			require.NoError(t, err)
+			defer m.Close()
+			in, err := checkpoint.Open(filepath.Join(dir, "in.safetensors"))
+			require.NoError(t, err)
+			defer in.Close()
+			want, err := checkpoint.Open(filepath.Join(dir, "out.safetensors"))
+			require.NoError(t, err)
+			defer want.Close()
+			images, err := in.Float32("images")
+			require.NoError(t, err)
+			info, _ := in.Info("images")
+			err = torch.Run(context.Background(), torch.CPU, torch.Inference, func(s *torch.Scope) error {
+				out, err := m.Forward(s, torch.Of(s, images, info.Shape...))
+				if err != nil {
+					return err
+				}
+				for _, name := range want.Names() {
+					w, err := want.Float32(name)
+					if err != nil {
+						return err
+					}
+					d := worst(out[name].Float32s(nil), w)
+					t.Logf("%s %s: %.2g", arch, name, d)
+					require.LessOrEqual(t, d, 1e-4, name)
+				}
+				return nil
+			})
+			require.NoError(t, err)
+		})
+	}
+}
