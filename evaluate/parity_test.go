@@ -32,3 +32,12 @@ func TestParityCOCO(t *testing.T) {
 	}
 	t.Logf("%d problems equal to 1e-9", len(problems))
 }
+
+func TestParityErrorTypes(t *testing.T) {
+	var problems []errorProblem
+	readGolden(t, peer(t, "make_error_goldens.py", "300", "20260802"), &problems)
+	for i, p := range problems {
+		p.check(t, i)
+	}
+	t.Logf("%d problems equal to 1e-9", len(problems))
+}
