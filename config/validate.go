@@ -220,9 +220,6 @@ func (r *Run) checkAcross(c *checker) {
 	if t.Precision == "fp16" && t.Device == "cpu" {
 		c.failf("training.precision", "fp16 needs a GPU, but training.device is cpu: take bf16 or fp32")
 	}
-	if t.WarmupEpochs > float64(t.Epochs) {
-		c.failf("training.warmup_epochs", "is %v, longer than the training of %d epochs", t.WarmupEpochs, t.Epochs)
-	}
 	if t.Patience > 0 && !t.Val && t.Monitor == "" && t.Patience < t.Epochs {
 		c.failf("training.patience", "needs validation, but training.val is false: set it to 0 or training.monitor to a loss")
 	}

@@ -34,7 +34,7 @@ func (e *Env) Evaluate(ctx context.Context, s Settings, out string) (result *Eva
 		return nil, err
 	}
 	classes := m.Describe().Classes
-	s.Data.Classes = classes
+	s.Data.Classes, s.Model.ImageSize = classes, m.Describe().InputSize[0]
 	data, err := e.data(s)
 	if err != nil {
 		return nil, err

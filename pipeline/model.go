@@ -37,6 +37,9 @@ func (e *Env) open(s Settings) (*detection.YOLO, error) {
 	}
 	defer w.Close()
 	d := describe(w)
+	if s.Model.ImageSize == 0 {
+		s.Model.ImageSize = d.InputSize[0]
+	}
 	if s.Model.Architecture == "" {
 		s.Model.Architecture = d.Architecture
 	}
@@ -49,10 +52,16 @@ func (e *Env) open(s Settings) (*detection.YOLO, error) {
 	return e.make(s, s.Model.Classes, w)
 }
 
+// defaultSize is the side of pictures where neither settings nor weights tell.
+const defaultSize = 640
+
 func (e *Env) make(s Settings, classes []string, weights *checkpoint.File) (*detection.YOLO, error) {
 	dev, precision, err := s.hardware(e.log())
 	if err != nil {
 		return nil, err
+	}
+	if s.Model.ImageSize == 0 {
+		s.Model.ImageSize = defaultSize
 	}
 	cfg := detection.DefaultYOLO(s.Model.Architecture, classes)
 	cfg.InputSize, cfg.Device, cfg.Precision = s.Model.ImageSize, dev, precision

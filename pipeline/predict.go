@@ -45,7 +45,7 @@ func (e *Env) Predict(ctx context.Context, s Settings, o PredictOptions) (found 
 	}
 	d := m.Describe()
 	cfg := s.Data
-	cfg.ImageSize, cfg.Stride, cfg.Cache = s.Model.ImageSize, d.Stride, datamodule.CacheNone
+	cfg.ImageSize, cfg.Stride, cfg.Cache = d.InputSize[0], d.Stride, datamodule.CacheNone
 	cfg.EvalBatch = max(cfg.EvalBatch, 1)
 	data, err := datamodule.Images(cfg, o.Sources...)
 	if err != nil {

@@ -90,13 +90,16 @@ func (s Settings) Validate() error {
 	if _, err := precision(s.Hardware.Precision); err != nil {
 		errs = append(errs, err)
 	}
-	if !slices.ContainsFunc(optim.Names(), func(n string) bool { return strings.EqualFold(n, s.Optimizer.Name) }) {
+	if !strings.EqualFold(s.Optimizer.Name, "auto") && !slices.ContainsFunc(optim.Names(), func(n string) bool { return strings.EqualFold(n, s.Optimizer.Name) }) {
 		errs = append(errs, fmt.Errorf("pipeline: optimizer %q: want one of %s", s.Optimizer.Name, strings.Join(optim.Names(), ", ")))
 	}
 	switch s.Hardware.ChannelsLast {
 	case "true", "false", "auto":
 	default:
 		errs = append(errs, fmt.Errorf("pipeline: channels_last %q: want true, false or auto", s.Hardware.ChannelsLast))
+	}
+	if len(errs) > 0 {
+		errs = append(errs, ErrSettings)
 	}
 	return errors.Join(errs...)
 }
@@ -162,3 +165,6 @@ func (s Settings) channelsLast(dev torch.Device, precision torch.DType) bool {
 	}
 	return dev.IsCUDA() || precision != torch.Float
 }
+
+// ErrSettings marks settings that cannot work, as opposed to work that failed.
+var ErrSettings = errors.New("these settings cannot work")

@@ -49,6 +49,7 @@ func (e *Env) Train(ctx context.Context, s Settings) (out *Trained, err error) {
 	if err := data.Setup(ctx, wildtrain.Train); err != nil {
 		return nil, err
 	}
+	s.chooseOptimizer(len(data.Records(wildtrain.Train)), len(data.Classes()))
 	run, err := e.runFolder(ctx, s)
 	if err != nil {
 		return nil, err

@@ -1,0 +1,230 @@
+package pipeline
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/wildtrain/sdk/config"
+	"github.com/wildtrain/sdk/datamodule"
+	"github.com/wildtrain/sdk/datamodule/augment"
+	"github.com/wildtrain/sdk/detection"
+	"github.com/wildtrain/sdk/internal/yamlsafe"
+	"github.com/wildtrain/sdk/wildtrain"
+)
+
+// The files that describe a run's configuration, as Hydra names them.
+const (
+	configFile    = ".hydra/config.yaml"
+	hydraFile     = ".hydra/hydra.yaml"
+	overridesFile = ".hydra/overrides.yaml"
+)
+
+// Compose turns overrides over the configuration tree into settings. The folder
+// ./configs, where there is one, is searched before the shipped tree. Errors of
+// the configuration are *config.Error or config.Errors.
+func Compose(o config.Options) (Settings, error) {
+	if o.Dirs == nil {
+		if st, err := os.Stat("configs"); err == nil && st.IsDir() {
+			o.Dirs = []string{"configs"}
+		}
+	}
+	c, err := config.Compose(o)
+	if err != nil {
+		return Settings{}, err
+	}
+	run := config.DefaultRun()
+	if err := c.Decode(&run); err != nil {
+		return Settings{}, err
+	}
+	s, err := FromConfig(run)
+	if err != nil {
+		return s, err
+	}
+	s.Files = map[string][]byte{
+		configFile:    []byte(c.Root.YAML()),
+		hydraFile:     []byte(c.Hydra.YAML()),
+		overridesFile: overridesYAML(o.Overrides),
+	}
+	return s, s.Validate()
+}
+
+// Recompose is Compose with the overrides of a run that exists, and new ones
+// after them; training goes on in that run.
+func Recompose(dir string, o config.Options) (Settings, error) {
+	if _, err := os.Stat(filepath.Join(dir, "checkpoints")); err != nil {
+		return Settings{}, fmt.Errorf("pipeline: resume: %s is no run folder with checkpoints", dir)
+	}
+	before, err := storedOverrides(dir)
+	if err != nil {
+		return Settings{}, err
+	}
+	o.Overrides = append(before, o.Overrides...)
+	s, err := Compose(o)
+	s.Resume = dir
+	return s, err
+}
+
+// ComposeFor is Compose for using weights: what the overrides do not say of the
+// model, and the size of its pictures, the weights say. For the folder of a run
+// its own overrides come first, so that data and thresholds are those of the training.
+func ComposeFor(weights string, o config.Options) (Settings, error) {
+	given := o.Overrides
+	if before, err := storedOverrides(weights); err == nil {
+		o.Overrides = append(before, o.Overrides...)
+	} else if !errors.Is(err, fs.ErrNotExist) {
+		return Settings{}, err
+	}
+	s, err := Compose(o)
+	if err != nil {
+		return s, err
+	}
+	s.Files = nil
+	if weights == "" {
+		return s, nil
+	}
+	s.Model.Weights = weights
+	if !mentions(given, "model", "model.framework", "model.version", "model.size", "model.architecture") {
+		s.Model.Architecture = ""
+	}
+	if !mentions(given, "training.imgsz", "training") {
+		s.Model.ImageSize = 0
+	}
+	return s, nil
+}
+
+// mentions reports whether one of the overrides sets one of the keys.
+func mentions(overrides []string, keys ...string) bool {
+	for _, o := range overrides {
+		key, _, _ := strings.Cut(strings.TrimLeft(o, "+~"), "=")
+		for _, k := range keys {
+			if key == k {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// storedOverrides reads the overrides that a run was begun with.
+func storedOverrides(dir string) ([]string, error) {
+	if st, err := os.Stat(dir); err != nil || !st.IsDir() {
+		return nil, fs.ErrNotExist
+	}
+	path := filepath.Join(dir, filepath.FromSlash(overridesFile))
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	n, err := yamlsafe.Parse(path, data, yamlsafe.DefaultLimits())
+	if err != nil {
+		return nil, err
+	}
+	var out []string
+	if n != nil {
+		for _, item := range n.Items {
+			out = append(out, item.Value)
+		}
+	}
+	return out, nil
+}
+
+// overridesYAML writes overrides as a list of quoted strings.
+func overridesYAML(list []string) []byte {
+	if len(list) == 0 {
+		return []byte("[]\n")
+	}
+	var b strings.Builder
+	for _, o := range list {
+		b.WriteString("- '" + strings.ReplaceAll(o, "'", "''") + "'\n")
+	}
+	return []byte(b.String())
+}
+
+// FromConfig turns a decoded configuration into settings.
+func FromConfig(r config.Run) (Settings, error) {
+	s := DefaultSettings()
+	s.Runs, s.Experiment, s.Name, s.Seed, s.Resume = r.Runs, r.Experiment, r.Name, r.Seed, r.Training.Resume
+	s.Model = Model{
+		Architecture: r.Model.ArchitectureName(), Weights: r.Model.Weights, Partial: r.Model.Partial,
+		Classes: r.Model.Names, Freeze: r.Model.Freeze, ImageSize: r.Training.ImgSz,
+		Gains: detection.LossGains{Box: r.Training.Box, Cls: r.Training.Cls, DFL: r.Training.DFL},
+	}
+	if len(s.Model.Classes) == 0 {
+		s.Model.Classes = numbered(r.Model.Classes)
+	}
+	if r.Model.Pretrained && r.Model.Weights == "" {
+		return s, fmt.Errorf("pipeline: model.pretrained is true, but there are no weights: give model.weights=FILE, or model.pretrained=false to begin from random numbers: %w", ErrSettings)
+	}
+	if r.Tracking.Enabled {
+		return s, fmt.Errorf("pipeline: tracking.enabled: this version writes runs to folders only: %w", ErrSettings)
+	}
+	s.Data = dataConfig(r)
+	s.Loop = loopConfig(r)
+	s.Optimizer = wildtrain.DefaultOptimizer(r.Training.Optimizer)
+	s.Optimizer.LR, s.Optimizer.Momentum, s.Optimizer.WeightDecay = r.Training.LR0, r.Training.Momentum, r.Training.WeightDecay
+	s.Hardware = Hardware{
+		Device: r.Training.Device, Precision: r.Training.Precision, Threads: r.Training.Threads,
+		ChannelsLast: r.Training.ChannelsLast, Deterministic: r.Training.Deterministic,
+	}
+	s.Predict.Conf, s.Predict.IoU, s.Predict.MaxDet = r.Predict.Conf, r.Predict.IoU, r.Predict.MaxDet
+	s.Evaluate.Split, s.Evaluate.IoU, s.Evaluate.Conf = r.Evaluation.Split, r.Evaluation.AtIoU, r.Evaluation.AtConf
+	s.Evaluate.Postprocess.Conf, s.Evaluate.Postprocess.IoU, s.Evaluate.Postprocess.MaxDet = r.Evaluation.Conf, r.Evaluation.IoU, r.Evaluation.MaxDet
+	return s, nil
+}
+
+func dataConfig(r config.Run) datamodule.Config {
+	c := datamodule.DefaultConfig()
+	d, a := r.Data, r.Data.Augment
+	c.Root, c.Roots, c.Source, c.Datasets = d.Root, d.Roots, datamodule.Source(d.Format), d.Datasets
+	c.TrainSplit, c.ValSplit, c.TestSplit = d.TrainSplit, d.ValSplit, d.TestSplit
+	c.Classes, c.FoldCase, c.Keep, c.Discard, c.Rename, c.SingleClass = d.Classes, d.FoldCase, d.Keep, d.Discard, d.Rename, d.SingleClass
+	c.ImageSize, c.Batch, c.EvalBatch, c.Rect, c.DropLast = r.Training.ImgSz, r.BatchSize(), d.EvalBatch, d.Rect, d.DropLast
+	c.Seed, c.Epochs, c.Workers, c.Prefetch = r.Seed, r.Training.Epochs, r.Workers(), d.Prefetch
+	c.Cache, c.CacheBytes, c.OnError = d.Cache, int64(d.CacheGB)<<30, d.OnError
+	c.Augment = augment.Default()
+	c.Augment.Mosaic, c.Augment.CloseMosaic, c.Augment.MixUp, c.Augment.Warp = a.Mosaic, a.CloseMosaic, a.MixUp, a.Warp
+	c.Augment.Degrees, c.Augment.Translate, c.Augment.Scale, c.Augment.Shear, c.Augment.Perspective = a.Degrees, a.Translate, a.Scale, a.Shear, a.Perspective
+	c.Augment.FlipUD, c.Augment.FlipLR, c.Augment.HSVH, c.Augment.HSVS, c.Augment.HSVV = a.FlipUD, a.FlipLR, a.HSVH, a.HSVS, a.HSVV
+	return c
+}
+
+func loopConfig(r config.Run) wildtrain.Config {
+	c := wildtrain.DefaultConfig()
+	t := r.Training
+	c.Epochs, c.Batch, c.NominalBatch, c.Seed = t.Epochs, r.BatchSize(), t.NBS, r.Seed
+	c.FinalLR, c.WarmupEpochs, c.WarmupMomentum, c.WarmupBiasLR = t.LRF, t.WarmupEpochs, t.WarmupMomentum, t.WarmupBiasLR
+	if c.Schedule = wildtrain.Linear; t.CosLR {
+		c.Schedule = wildtrain.Cosine
+	}
+	c.ClipNorm, c.Patience, c.Monitor, c.Mode, c.SavePeriod, c.SaveSeconds = t.Clip, t.Patience, t.Monitor, t.Mode, t.SavePeriod, t.SaveSeconds
+	if !t.EMA {
+		c.EMADecay = 0
+	}
+	if !t.Val {
+		c.ValidateEvery = 0
+	}
+	return c
+}
+
+// chooseOptimizer resolves the optimiser "auto" as YOLO recipes do: AdamW with a
+// rate by the number of classes, or SGD for long trainings; biases are not
+// warmed up from a high rate then.
+func (s *Settings) chooseOptimizer(images, classes int) {
+	if !strings.EqualFold(s.Optimizer.Name, "auto") {
+		return
+	}
+	per := max(s.Loop.Batch, s.Loop.NominalBatch, 1)
+	decay := s.Optimizer.WeightDecay
+	if (images+per-1)/per*s.Loop.Epochs > 10000 {
+		s.Optimizer = wildtrain.DefaultOptimizer("SGD")
+		s.Optimizer.LR, s.Optimizer.Momentum = 0.01, 0.9
+	} else {
+		s.Optimizer = wildtrain.DefaultOptimizer("AdamW")
+		s.Optimizer.LR, s.Optimizer.Momentum = round(0.002*5/float64(4+classes), 6), 0.9
+	}
+	s.Optimizer.WeightDecay, s.Loop.WarmupBiasLR = decay, 0
+}
