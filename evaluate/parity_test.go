@@ -41,3 +41,12 @@ func TestParityErrorTypes(t *testing.T) {
 	}
 	t.Logf("%d problems equal to 1e-9", len(problems))
 }
+
+func TestParityClassification(t *testing.T) {
+	var problems []classProblem
+	readGolden(t, peer(t, "make_class_goldens.py", "300", "20260803"), &problems)
+	for i, p := range problems {
+		p.check(t, i)
+	}
+	t.Logf("%d problems equal to 1e-9", len(problems))
+}
