@@ -49,8 +49,8 @@ func TestKilledSaverLeavesOldOrNew(t *testing.T) {
 	}
 }
 
-// killTrials kills a saving process again and again, at different moments, and
-// resumes in the same folder.
+// killTrials kills a saving process again and again, at moments spread over
+// several saves, and resumes in the same folder.
 func killTrials(t *testing.T, way string) {
 	r := newTestRun(t)
 	_, err := r.Save(t.Context(), snapshot(1))
@@ -58,7 +58,7 @@ func killTrials(t *testing.T, way string) {
 	at := uint64(1)
 	left := 0
 	for trial := range 30 {
-		done := saveAndKill(t, r.Dir(), at+1, way, time.Duration(trial*337%5000)*time.Microsecond)
+		done := saveAndKill(t, r.Dir(), at+1, way, time.Duration(trial*7919%40000)*time.Microsecond)
 		if !slices.Equal(visible(t, r.Path("checkpoints")), []string{"last"}) {
 			left++
 		}

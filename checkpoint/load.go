@@ -18,11 +18,11 @@ import (
 var ErrDamaged = errors.New("checkpoint: files are damaged")
 
 // Load implements wildtrain.Resumer. It checks the files against the manifest,
-// fills the live states of s bit for bit (those that are nil are
-// left out, those that were not saved stay as they are) and
-// sets its other fields. Names, shapes and types must agree exactly, else a
-// MismatchError lists the differences and nothing is written. Errors satisfy
-// errors.Is with wildtrain.ErrNoCheckpoint, ErrMismatch or ErrDamaged.
+// fills the live states of s bit for bit (those that are nil are left out,
+// those that were not saved stay as they are) and sets its other fields.
+// Names, shapes and types must agree exactly, else a MismatchError lists the
+// differences and nothing is written. Errors satisfy errors.Is with
+// wildtrain.ErrNoCheckpoint, ErrMismatch or ErrDamaged.
 func (r *Run) Load(ctx context.Context, which string, s *wildtrain.Snapshot) error {
 	if err := checkName(which); err != nil {
 		return fmt.Errorf("checkpoint: load: %w", err)

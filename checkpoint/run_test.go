@@ -224,6 +224,61 @@ func TestFullDiskKeepsTheOldCheckpoint(t *testing.T) {
 	assert.Empty(t, cmp.Diff(want, got, sameStates))
 }
 
+// Every point between the steps of a replacement without exchange.
+func TestRepairFinishesOrUndoes(t *testing.T) {
+	for _, c := range []struct {
+		there []string
+		want  uint64 // which save is in place afterwards
+	}{
+		{[]string{"last=1", ".tmp-last=2"}, 1},
+		{[]string{"last=1", ".new-last=2"}, 1},
+		{[]string{".old-last=1", ".new-last=2"}, 2},
+		{[]string{".old-last=1", "last=2"}, 2},
+		{[]string{".old-last=1"}, 1},
+		{[]string{".old-last=1", ".tmp-last=2"}, 1},
+	} {
+		r, other := newTestRun(t), newTestRun(t) // saving repairs, so it happens elsewhere
+		require.NoError(t, os.Mkdir(r.Path("checkpoints"), 0o755))
+		for _, entry := range c.there {
+			name, n, _ := strings.Cut(entry, "=")
+			s := snapshot(uint64(n[0] - '0'))
+			path, err := other.Save(t.Context(), s)
+			require.NoError(t, err)
+			require.NoError(t, os.Rename(path, r.Path("checkpoints", name)))
+		}
+		r, err := OpenRun(r.Dir())
+		require.NoError(t, err)
+		assert.Equal(t, []string{"last"}, visible(t, r.Path("checkpoints")), c.there)
+		got := snapshot(9)
+		require.NoError(t, r.Load(t.Context(), "last", got))
+		assert.Equal(t, int(c.want), got.Progress.Epoch, c.there)
+	}
+}
+
+// A reader never sees the model of one save with the optimiser of another.
+func TestReadersSeeWholeSaves(t *testing.T) {
+	r := newTestRun(t)
+	_, err := r.Save(t.Context(), snapshot(1))
+	require.NoError(t, err)
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for n := range uint64(25) {
+			_, err := r.Save(t.Context(), snapshot(n+2))
+			assert.NoError(t, err)
+		}
+	})
+	for at := 0; at < 26; {
+		other, err := OpenRun(r.Dir())
+		require.NoError(t, err)
+		got := snapshot(999)
+		require.NoError(t, other.Load(t.Context(), "last", got))
+		require.GreaterOrEqual(t, got.Progress.Epoch, at)
+		at = got.Progress.Epoch
+		require.Empty(t, cmp.Diff(snapshot(uint64(at)), got, sameStates))
+	}
+	wg.Wait()
+}
+
 func TestRunFoldersAreNeverShared(t *testing.T) {
 	root := t.TempDir()
 	var wg sync.WaitGroup
