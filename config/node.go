@@ -350,10 +350,14 @@ func pyStr(v any) string {
 		return pyFloat(x)
 	case string:
 		return x
+	case quoted:
+		return x.text
 	case *Node:
 		return pyNode(x, false)
+	case []any, *pairs:
+		return pyRepr(v)
 	}
-	return pyRepr(v)
+	return fmt.Sprint(v)
 }
 
 // pyRepr is Python's repr() of a plain value.
@@ -361,6 +365,8 @@ func pyRepr(v any) string {
 	switch x := v.(type) {
 	case string:
 		return pyQuote(x)
+	case quoted:
+		return pyQuote(x.text)
 	case *Node:
 		return pyNode(x, true)
 	case []any:

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"slices"
 	"strings"
 )
 
@@ -116,8 +117,27 @@ func parseOverride(line string) (*Override, error) {
 		return o, nil
 	}
 	v, err := p.value()
+	if err != nil {
+		return nil, err
+	}
+	if s, ok := v.(*Sweep); ok && holdsSweep(s.choices) || !ok && holdsSweep(v) {
+		return nil, problem("a sweep cannot stand inside another value")
+	}
 	o.value = v
-	return o, err
+	return o, nil
+}
+
+// holdsSweep looks for a sweep in a value.
+func holdsSweep(v any) bool {
+	switch x := v.(type) {
+	case *Sweep:
+		return true
+	case []any:
+		return slices.ContainsFunc(x, holdsSweep)
+	case *pairs:
+		return slices.ContainsFunc(x.values, holdsSweep)
+	}
+	return false
 }
 
 // key reads group/sub@package or a.b.c. Keys hold letters, digits, "_", "-" and

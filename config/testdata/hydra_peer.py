@@ -178,11 +178,21 @@ def rand_values(r):
 
 # ---------------------------------------------------------------- overrides
 
+def nested_sweep(v):
+    if isinstance(v, (Sweep, Glob)):
+        return True
+    if isinstance(v, list):
+        return any(map(nested_sweep, v))
+    return isinstance(v, dict) and any(map(nested_sweep, v.values()))
+
+
 def override_case(line):
     case = {"kind": "override", "line": line}
     try:
         o = OverridesParser.create().parse_override(line)
         v = o._value
+        if nested_sweep(v.list if isinstance(v, ChoiceSweep) else v if isinstance(v, (list, dict)) else None):
+            raise ValueError("parsed, but refused as soon as it is used")
         out = {"op": o.type.name, "key": o.key_or_group, "package": o.package, "type": o.value_type.name if o.value_type else None}
         if isinstance(v, Sweep):
             out["tags"] = sorted(v.tags)
@@ -208,6 +218,8 @@ def override_case(line):
 
 
 def o_prim(r):
+    if not risky(r, 1):
+        return r.choice(["1", "-1", "1_000", "01", "1.5", ".5", "1e3", "inf", "nan", "true", "FALSE", "null", "yes", "a", "abc-d", "a b", "a.b", "/x/y", "'q'", '"q r"', "'a,b'", "\\,", "a\\,b", "${x}", "x${y}z", "$x", "???", "1a", "''", "1 2", "'it\\'s'", "0.1", "'\\\\'", "\\(x\\)", "'a\\\\'"])
     return r.choice(["1", "-1", "+5", "1_000", "01", "0x10", "1.5", "1.", ".5", "1e3", "-1e-3", "inf", "-inf", "nan", "NaN", "true", "TRUE", "false", "null", "Null", "yes", "None", "a", "abc-d", "a_b", "a b", " a ", "a.b", "/x/y", "a:b", "http://x.y/z", "'q'", '"q"', "'a\\'b'",
                      '"a\\\\"', "'a,b'", "\\,", "a\\,b", "\\(x\\)", "a\\ ", "\\\\", "\\a", "a\\=b", "${x}", "${a.b}", "${oc.env:HOME,/x}", "x${y}z", "${a:${b}}", "${a", "$", "$x", "%", "*", "@", "?", "???", "|", "-", "+", "é", "1__0", "1_", "1a", "a1", "--", "1-2", "trueish", "nullx", "1e400", "123456789012345678901234567890", "", " ", "\t", "'", '"', "a'b'", "''", '""', "1 2", "true false", "'\\\\'", '"\\n"', "a=b", "#", "(a)", "Infinity", "1.e3", "0.1", "00", "-0", "~"])
 
@@ -225,6 +237,8 @@ def o_elem(r, d=0):
 
 
 def o_num(r):
+    if not risky(r, 1):
+        return r.choice(["1", "3", "5", "10", "-2", "0.3", "1.5", "1e1", "2.0", "0.1", "7", "-0.25"])
     return r.choice(["1", "3", "5", "10", "-2", "0", "0.3", "1.5", "1e1", "2.0", "0.1", "true", "a", "7", "-0.25"])
 
 
@@ -265,13 +279,16 @@ def o_func(r, d=0):
 
 
 def o_key(r):
+    if not risky(r, 1):
+        return r.choice(["a", "a.b", "a.b.c", "db", "db@src", "hydra/launcher", "a-b", "$x", "l.0"])
     return r.choice(["a", "a.b", "a.b.c", "db", "db@src", "db@a.b", "hydra/launcher", "a-b", "a_b", "_x", "$x", "a.$x", "l.0", "0", "a.0.b", "a[0]", "-a", "a b", "é", "", "@p", "a@", "a/b/c", "a/b.c", "a.b/c", "a@b/c", "db@_global_", "a.", ".a", "a..b", "db@a:b", "1a", "a1", "a.1b", "a.01", "a.1_0", "a$", "a.-b", "/a", "a/", "db@0.a"])
 
 
 def rand_override(r):
     if r.random() < 0.06:
         return "".join(r.choice("ab=+~@/.,[]{}:()'\"\\ $1") for _ in range(r.randint(1, 10)))
-    op = r.choice(["", "", "", "", "+", "++", "~", "+++", "-"])
+    RISK[0] = r.choice([1.0, 0.05, 0.05])
+    op = r.choice(["", "", "", "", "+", "++", "~", "", ""]) if not risky(r, 0.1) else r.choice(["+++", "-"])
     key = o_key(r)
     if op == "~" and r.random() < 0.5:
         return op + key
@@ -311,7 +328,7 @@ def composition_case(case, keep=None):
                 return case
             out = {"choices": typed({k: v for k, v in OmegaConf.to_container(cfg.hydra.runtime.choices).items() if not k.startswith("hydra")}),
                    "defaults": [[d.config_path, d.package, d.is_self] for d in lists.defaults if not d.config_path.startswith("hydra/")],
-                   "dirname": cfg.hydra.job.override_dirname}
+                   "dirname": cfg.hydra.job._get_node("override_dirname")._value()}
             HydraConfig.instance().set_config(cfg)
             task = cfg.copy()
             OmegaConf.set_struct(task, False)
@@ -331,6 +348,11 @@ def composition_case(case, keep=None):
 GROUPS = ["db", "opt", "srv", "db/eng"]
 NAMES = {"db": ["pg", "my"], "opt": ["adam", "sgd"], "srv": ["ng", "ap"], "db/eng": ["e1", "e2"]}
 COUNTER = [0]
+RISK = [1.0]  # how much of a composition is likely to be refused
+
+
+def risky(r, p):
+    return r.random() < p * RISK[0]
 
 
 def content(r, group, name):
@@ -352,44 +374,43 @@ def defaults_item(r, group, options, level):
     relative = [g for g in GROUPS if g != group]
     target = r.choice(relative)
     opts = NAMES[target]
-    key = "/" + target if group and r.random() < 0.85 else target
+    key = target if not group or risky(r, 0.15) else "/" + target
     if group == "db" and r.random() < 0.4:
         target, key, opts = "db/eng", "eng", NAMES["db/eng"]
     prefix = ""
-    roll = r.random()
-    if roll < 0.12:
+    if r.random() < 0.12:
         prefix = "optional "
-    elif roll < 0.24:
-        prefix = "override "
-    elif roll < 0.26:
-        prefix = "optional override "
-    if r.random() < 0.2:
+    elif risky(r, 0.14):
+        prefix = r.choice(["override ", "override ", "override ", "optional override "])
+    if r.random() < 0.3:
         key += "@" + r.choice(["pkg", "_here_", "_global_", "p.q", "_global_.z", "_group_.k", "x", "_here_.h"])
     value = r.choice(opts)
     roll = r.random()
-    if roll < 0.06:
+    if roll < 0.05:
         value = "null"
-    elif roll < 0.09:
-        value = "nonesuch"
-    elif roll < 0.12:
-        value = "???"
-    elif roll < 0.2:
+    elif roll < 0.13:
         value = "[" + ", ".join(r.sample(opts, r.randint(1, len(opts)))) + "]"
-    elif roll < 0.26:
-        value = "'" + r.choice(["${db}_${opt}", "${db}", "${opt}", "${srv}", "${nope}"]) + "'"
-    elif roll < 0.27:
-        value = r.choice(["1", "{a: b}", "true"])
-    elif roll < 0.29:
+    elif roll < 0.19:
+        value = "'" + r.choice(["${db}_${opt}", "${db}", "${opt}", "${srv}"]) + "'"
+        if RISK[0] < 1:
+            key = ("/" if group else "") + "combo@" + r.choice(["c1", "c2", "c3"])
+    elif prefix == "optional " and roll < 0.4 or risky(r, 0.03):
+        value = "nonesuch"
+    elif risky(r, 0.03):
+        value = "???"
+    elif risky(r, 0.02):
+        value = r.choice(["1", "{a: b}", "true", "'${nope}'"])
+    elif roll > 0.97:
         value += ".yaml"
     if r.random() < 0.12 and not prefix:
-        return "- " + r.choice([value.strip("'[]") if "{" not in value else opts[0], "other", "/other", "other@pkg", "/db/pg", "_self_"])
+        return "- " + r.choice([("/db/pg" if risky(r, 0.5) else "/other"), "/other", "/other@pkg", "/opt/sgd@" + r.choice("abc"), "_self_" if risky(r, 1) else "/other@here"])
     return "- %s%s: %s" % (prefix, key, value)
 
 
 def rand_file(r, group, name, level):
     text = ""
     if r.random() < 0.2:
-        text += "# @package " + r.choice(["_global_", "foo", "foo.bar", "_group_", "_global_.g", "a b", "x"]) + "\n"
+        text += "# @package " + (r.choice(["_global_", "foo", "foo.bar", "_group_", "_global_.g", "x"]) if not risky(r, 0.1) else "a b") + "\n"
     elif r.random() < 0.04:
         text += "# a comment\n# @package foo\n"
     lines = content(r, group or "main", name)
@@ -401,9 +422,15 @@ def rand_file(r, group, name, level):
             seen, first = set(), []
             for g in r.sample(["db", "opt", "srv"], r.randint(1, 3)):
                 first.append("- %s: %s" % (g, r.choice(NAMES[g])))
+            if not risky(r, 0.7):  # the same group again only under a package
+                named = {i.split(":")[0][2:] for i in first}
+                items = [i for i in items if i.split(":")[0].split(" ")[-1] not in named]
+                if r.random() < 0.3:
+                    g = r.choice(sorted(named))
+                    items.append("- override %s: %s" % (g, r.choice(NAMES[g])))
             items = first + items
         plain = [i for i in items if "override " not in i]
-        if r.random() < 0.8:
+        if not risky(r, 0.2):
             items = plain + [i for i in items if "override " in i]
         text += "defaults:\n" + "".join("  %s\n" % i for i in items)
     if group == "" and r.random() < 0.04:
@@ -414,20 +441,28 @@ def rand_file(r, group, name, level):
 
 
 def rand_composition(r):
+    RISK[0] = r.choice([1.0, 0.1, 0.05, 0.05])
     files = {"main.yaml": rand_file(r, "", "main", 0), "other.yaml": "o: 1\nx: other\n"}
     for g in GROUPS:
         for n in NAMES[g]:
-            if r.random() < 0.93:
+            if not risky(r, 0.07):
                 files["%s/%s.yaml" % (g, n)] = rand_file(r, g, n, g.count("/") * 2 + r.randint(1, 2))
     files["opt/pg_adam.yaml"] = "combo: 1\n"
+    for n in ("pg", "my", "adam", "sgd", "ng", "ap", "pg_adam", "pg_sgd", "my_adam", "my_sgd"):
+        files["combo/%s.yaml" % n] = "co: %s\nx: 4\n" % n
     files["srv/pg.yaml"] = "combo: 2\n"
     overrides = []
     for _ in range(r.choice([0, 0, 1, 1, 2, 3])):
         g = r.choice(GROUPS)
+        if not risky(r, 1):
+            present = [g for g in ("db", "opt", "srv") if "\n  - %s: " % g in "\n" + files["main.yaml"]]
+            overrides.append(r.choice(["++x=5", "++new.a.b=2", "+added.k=[1,{a: b}]", "++db.x=[1,2]", "++opt.sub={w1: 4}", "++ref=3", "hydra.job.name=jj", "++lst=[1,2]", "++sub.q='${x}'"]
+                                      + ["%s=%s" % (g, r.choice(NAMES[g])) for g in present] + ["%s=[%s]" % (g, ",".join(NAMES[g])) for g in present[:1]] + ["~%s" % g for g in present[:1]] + ["+%s@pk=%s" % (g, r.choice(NAMES[g])) for g in present]))
+            continue
         overrides.append(r.choice([
             "%s=%s" % (g, r.choice(NAMES[g])), "+%s=%s" % (g, r.choice(NAMES[g])), "+%s@pk=%s" % (g, r.choice(NAMES[g])), "~%s" % g, "~%s=%s" % (g, NAMES[g][0]), "%s=null" % g, "%s@pkg=%s" % (g, NAMES[g][0]), "%s=[%s]" % (g, ",".join(NAMES[g])), "+%s@_global_=%s" % (g, NAMES[g][1]),
             "x=5", "+x=5", "++x=5", "+new=1", "++new.a.b=2", "db.x=9", "+db.x=9", "++db.x=[1,2]", "~x", "~db.x", "~x=1", "sub={u:1}", "+sub={z:1}", "lst.0=q", "lst=[7]", "+lst=[3]", "y.p=2", "+y.p=2", "x.k=1", "+x.k=1", "ref=3", "+ref=3", "~ref", "~lst", "~sub.u", "opt.name=n", "++opt.sub.w1=4", "db.name='${opt.name}'", "x=???", "~lst.0", "lst.9=1", "sub=5", "db.sub=null", "hydra.job.name=jj", "~sub", "name.a=1", "x=${y}", "+ref.u=1", "ref.u=1", "main_own=2", "foo.name=3", "+foo.bar.name=3"]))
-    return {"files": files, "name": r.choice(["main"] * 12 + ["db/pg", "nosuch"]), "overrides": overrides}
+    return {"files": files, "name": "main" if not risky(r, 0.15) else r.choice(["db/pg", "nosuch"]), "overrides": overrides}
 
 
 TABLE_OVERRIDES = ["a=1", "a=01", "a=1e400", "a=", "=1", "a=[1,]", "a=1,", "a=,1", "a=1,,2", "~a", "~a=1", "+a=1", "++a=1", "a={x:1,y:[2]}", "a=range(0,1,0.3)", "a=range(5)", "a=glob([a*,b*],exclude=*c)", "a=sort(3,1,2,reverse=true)", "a=tag(t1,t2,choice(a,b))", "a=\"a\\nb\"", "a=${x}", "a=${oc.env:HOME,/x}", "a=${a:${b}}", "a='${a:${b}}'", "a=int(3.7)", "a=bool(true)", "a=str([1,2.0,true])", "a=float('3')", "a=interval(1,2)", "a=shuffle(1,2,3)", "a=choice(choice(1,2))", "a={null:1}", "a={1:2,1:3}", "a='x'y", "a=b c", "a=b\\ ", "a=[[[]]]", "a=yes", "a=Infinity"]
