@@ -10,7 +10,7 @@ import (
 
 // Limits on walking the object graph, which may share and loop.
 const (
-	maxVisits   = 4 << 20
+	maxVisits   = 1 << 20
 	maxDepth    = 128
 	maxMetadata = 20000 // entries
 	maxText     = 64 << 10
