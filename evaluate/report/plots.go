@@ -1,0 +1,232 @@
+package report
+
+import (
+	"bytes"
+	"fmt"
+	"image/color"
+	"math"
+	"slices"
+
+	"gonum.org/v1/plot"
+	"gonum.org/v1/plot/plotter"
+	"gonum.org/v1/plot/vg"
+
+	"github.com/wildtrain/sdk/evaluate"
+	"github.com/wildtrain/sdk/internal/draw"
+)
+
+// figure is one plot.
+type figure struct {
+	name, title string
+	png         []byte
+}
+
+// maxCurves is how many classes one plot shows.
+const maxCurves = 12
+
+// plots draws what the input has numbers for.
+func plots(in Input) ([]figure, error) {
+	var out []figure
+	add := func(name, title string, p *plot.Plot, width, height vg.Length) error {
+		w, err := p.WriterTo(width, height, "png")
+		if err != nil {
+			return fmt.Errorf("%s: %w", name, err)
+		}
+		var b bytes.Buffer
+		if _, err := w.WriteTo(&b); err != nil {
+			return fmt.Errorf("%s: %w", name, err)
+		}
+		out = append(out, figure{name, title, b.Bytes()})
+		return nil
+	}
+	const w, h = 5 * vg.Inch, 4 * vg.Inch
+	for _, d := range []struct {
+		name, title string
+		wanted      bool
+		draw        func(Input) (*plot.Plot, error)
+	}{
+		{"precision_recall", "Precision over recall", in.Detection != nil, precisionRecall},
+		{"confidence", "Precision, recall and F1 over confidence", len(in.Grid) > 0, overConfidence},
+		{"counting", "Animals found over animals there, per picture", len(in.Counts) > 0, countScatter},
+		{"errors", "AP50 lost by kind of mistake", in.Errors != nil, errorBars},
+		{"confusion", "Confusion (rows: truth, shares of the row)", in.Confusion != nil && len(in.Confusion.Classes) <= 40, confusionMap},
+		{"reliability", "Reliability", in.Classification != nil && len(in.Classification.Bins) > 0, reliability},
+		{"selective", "Accuracy over coverage", in.Classification != nil && len(in.Classification.Selective) > 0, selective},
+	} {
+		if !d.wanted {
+			continue
+		}
+		p, err := d.draw(in)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", d.name, err)
+		}
+		if err := add(d.name, d.title, p, w, h); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
+}
+
+func axes(title, x, y string) *plot.Plot {
+	p := plot.New()
+	p.Title.Text, p.X.Label.Text, p.Y.Label.Text = title, x, y
+	p.Legend.Top = true
+	p.Add(plotter.NewGrid())
+	return p
+}
+
+// unit sets both axes to 0…1.
+func unit(p *plot.Plot) {
+	p.X.Min, p.X.Max, p.Y.Min, p.Y.Max = 0, 1, 0, 1.02
+}
+
+func line(p *plot.Plot, name string, xy plotter.XYs, c color.Color) error {
+	l, err := plotter.NewLine(xy)
+	if err != nil {
+		return err
+	}
+	l.Color, l.Width = c, vg.Points(1.6)
+	p.Add(l)
+	if name != "" {
+		p.Legend.Add(name, l)
+	}
+	return nil
+}
+
+func precisionRecall(in Input) (*plot.Plot, error) {
+	p := axes("", "recall", "precision")
+	p.Legend.Top, p.Legend.Left = false, true
+	classes := slices.Clone(in.Detection.Classes)
+	color := map[string]color.Color{}
+	for i, c := range classes {
+		color[c.Name] = draw.Color(i)
+	}
+	slices.SortStableFunc(classes, func(a, b evaluate.ClassSummary) int { return b.Truths - a.Truths })
+	for _, c := range classes[:min(len(classes), maxCurves)] {
+		if c.Curve == nil {
+			continue
+		}
+		xy := make(plotter.XYs, len(c.Curve.Precision))
+		for i, v := range c.Curve.Precision {
+			xy[i].X, xy[i].Y = float64(i)/100, v
+		}
+		if err := line(p, fmt.Sprintf("%s  AP50 %s", c.Name, brief(c.AP50)), xy, color[c.Name]); err != nil {
+			return nil, err
+		}
+	}
+	unit(p)
+	return p, nil
+}
+
+func overConfidence(in Input) (*plot.Plot, error) {
+	p := axes(fmt.Sprintf("IoU %g, all classes", in.Grid[0].IoU), "confidence", "")
+	for i, s := range []struct {
+		name string
+		of   func(evaluate.GridPoint) float64
+	}{
+		{"precision", func(g evaluate.GridPoint) float64 { return g.Precision }},
+		{"recall", func(g evaluate.GridPoint) float64 { return g.Recall }},
+		{"F1", func(g evaluate.GridPoint) float64 { return g.F1 }},
+	} {
+		var xy plotter.XYs
+		for _, g := range in.Grid {
+			if v := s.of(g); v >= 0 && g.IoU == in.Grid[0].IoU {
+				xy = append(xy, plotter.XY{X: g.Conf, Y: v})
+			}
+		}
+		if len(xy) == 0 {
+			continue
+		}
+		if err := line(p, s.name, xy, draw.Color(i)); err != nil {
+			return nil, err
+		}
+	}
+	unit(p)
+	return p, nil
+}
+
+func countScatter(in Input) (*plot.Plot, error) {
+	p := axes("", "animals there", "animals found")
+	p.Legend.Left = true
+	most := 1.0
+	var xy plotter.XYs
+	for i, c := range in.Counts {
+		// Pictures with equal counts would hide each other: a golden-ratio jitter spreads them.
+		jitter := func(k float64) float64 { return (math.Mod(float64(i)*k, 1) - 0.5) * 0.3 }
+		var there, found float64
+		for k := range c.Truth {
+			there, found = there+float64(c.Truth[k]), found+float64(c.Found[k])
+		}
+		most = max(most, there, found)
+		xy = append(xy, plotter.XY{X: there + jitter(0.618034), Y: found + jitter(0.754878)})
+	}
+	if err := line(p, "exact", plotter.XYs{{X: 0, Y: 0}, {X: most, Y: most}}, color.Gray{160}); err != nil {
+		return nil, err
+	}
+	s, err := plotter.NewScatter(xy)
+	if err != nil {
+		return nil, err
+	}
+	c := draw.Color(0)
+	c.A = 150
+	s.Color, s.Radius = color.NRGBA(c), vg.Points(2.5)
+	s.GlyphStyle.Shape = disc{}
+	p.Add(s)
+	p.X.Min, p.Y.Min = -0.5, -0.5
+	p.X.Max, p.Y.Max = most+0.5, most+0.5
+	return p, nil
+}
+
+func errorBars(in Input) (*plot.Plot, error) {
+	p := axes("", "", "AP50 lost")
+	var names []string
+	var values plotter.Values
+	for _, e := range in.Errors.Errors {
+		names = append(names, string(e.Type))
+		values = append(values, max(e.DeltaAP, 0))
+	}
+	bars, err := plotter.NewBarChart(values, vg.Points(28))
+	if err != nil {
+		return nil, err
+	}
+	bars.Color, bars.LineStyle.Width = draw.Color(0), 0
+	p.Add(bars)
+	p.NominalX(names...)
+	p.X.Tick.Label.Rotation = math.Pi / 7
+	p.X.Tick.Label.XAlign, p.X.Tick.Label.YAlign = -0.9, -0.6
+	p.Y.Min = 0
+	p.Y.Max = max(p.Y.Max, 0.01)
+	return p, nil
+}
+
+func reliability(in Input) (*plot.Plot, error) {
+	p := axes("", "confidence", "accuracy")
+	p.Legend.Left = true
+	if err := line(p, "perfect", plotter.XYs{{X: 0, Y: 0}, {X: 1, Y: 1}}, color.Gray{160}); err != nil {
+		return nil, err
+	}
+	var xy plotter.XYs
+	for _, b := range in.Classification.Bins {
+		if b.Pictures > 0 {
+			xy = append(xy, plotter.XY{X: b.Confidence, Y: b.Accuracy})
+		}
+	}
+	if err := line(p, "measured", xy, draw.Color(0)); err != nil {
+		return nil, err
+	}
+	unit(p)
+	return p, nil
+}
+
+func selective(in Input) (*plot.Plot, error) {
+	p := axes("", "share of pictures answered, most confident first", "accuracy")
+	var xy plotter.XYs
+	for _, s := range in.Classification.Selective {
+		xy = append(xy, plotter.XY{X: s.Coverage, Y: s.Accuracy})
+	}
+	if err := line(p, "", xy, draw.Color(0)); err != nil {
+		return nil, err
+	}
+	unit(p)
+	return p, nil
+}
