@@ -48,9 +48,10 @@ fuzz: ## each fuzz target for FUZZTIME
 			echo "$$package $$name"; CGO_ENABLED=0 go test -run '^$$' -fuzz "^$$name\$$" -fuzztime $(FUZZTIME) "$$package" </dev/null; \
 		done; done
 
-lint: ## formatting, vet and the rules of this project that are tests
+lint: ## formatting, vet, staticcheck, and the rules of this project that are tests
 	@set -e; unformatted=$$(gofmt -l .); [ -z "$$unformatted" ] || { echo "gofmt -w $$unformatted"; exit 1; }; \
-	$(ENV); set -x; go vet ./...; go test -count=1 -run 'Structure|Rule' .
+	$(ENV); set -x; go vet ./...; go test -count=1 -run 'Structure|Rule' .; \
+	go tool -modfile=tools/go.mod staticcheck ./...
 
 quickstart: ## from nothing: train a small YOLO11n on the shipped data set, evaluate, predict
 	@set -e; $(ENV); sh examples/quickstart.sh
