@@ -136,17 +136,22 @@ func sortBoxes(objects []wildtrain.Object) {
 }
 
 func TestConformance(t *testing.T) {
-	for _, v := range []struct {
-		mosaic float64
-		cache  string
-	}{{1, datamodule.CacheNone}, {0, datamodule.CacheRAM}} {
-		t.Run(fmt.Sprint("mosaic ", v.mosaic, " cache ", v.cache), func(t *testing.T) {
-			c := small()
-			c.Datasets, c.ImageSize, c.Batch = []string{"savanna-tiles"}, 64, 6
-			c.TestSplit = "val" // the tiles have no test split
-			c.Augment.Mosaic, c.Augment.MixUp, c.Augment.Degrees, c.Cache = v.mosaic, 0.3, 10, v.cache
-			wildtraintest.TestDataModule(t, func() (wildtrain.DataModule, error) { return datamodule.NewDetection(c) },
-				wildtrain.Train, wildtrain.Val, wildtrain.Test)
+	tiles := small()
+	tiles.Datasets, tiles.ImageSize, tiles.Batch = []string{"savanna-tiles"}, 64, 6
+	tiles.TestSplit = "val" // the tiles have no test split
+	wildtraintest.TestDataModule(t, func() (wildtrain.DataModule, error) { return datamodule.NewDetection(tiles) },
+		wildtrain.Train, wildtrain.Val, wildtrain.Test)
+
+	tr := yolo(t)
+	for i := range 11 {
+		name := fmt.Sprintf("n%02d", i)
+		tr.jpeg("images/train/"+name+".jpg", 40+i, 50-i).write("labels/train/"+name+".txt", "1 0.4 0.5 0.3 0.4\n")
+	}
+	for _, cache := range []string{datamodule.CacheNone, datamodule.CacheRAM} {
+		t.Run("cache "+cache, func(t *testing.T) {
+			c := tr.config()
+			c.Batch, c.Cache = 3, cache
+			c.Augment.MixUp, c.Augment.Degrees, c.Augment.Mosaic = 0.3, 10, 0.7
 			wildtraintest.TestLoader(t, func(at wildtrain.Position, workers int) (wildtrain.Loader, error) {
 				c.Workers = workers
 				d, err := datamodule.NewDetection(c)

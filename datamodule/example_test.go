@@ -14,7 +14,7 @@ func ExampleNewDetection() {
 	cfg.Root = "../testdata/wildata"
 	cfg.Datasets = []string{"savanna"}
 	cfg.Discard = []string{"termite mound"}
-	cfg.ImageSize, cfg.Batch = 320, 16
+	cfg.ImageSize, cfg.Batch = 320, 4
 
 	data, err := datamodule.NewDetection(cfg)
 	if err != nil {
@@ -53,5 +53,5 @@ func ExampleNewDetection() {
 	// giraffe 30
 	// elephant 51
 	// Waterbuck 72
-	// 4 batches of 16 at 320 by 320
+	// 15 batches of 4 at 320 by 320
 }

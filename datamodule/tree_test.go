@@ -33,6 +33,17 @@ func (tr tree) write(name, text string) tree {
 	return tr
 }
 
+// copy takes the one file of the fixture that a pattern names.
+func (tr tree) copy(name, pattern string) tree {
+	tr.t.Helper()
+	found, err := filepath.Glob(filepath.Join(fixture, filepath.FromSlash(pattern)))
+	require.NoError(tr.t, err)
+	require.Len(tr.t, found, 1)
+	data, err := os.ReadFile(found[0])
+	require.NoError(tr.t, err)
+	return tr.write(name, string(data))
+}
+
 // jpeg writes a picture with a colour that depends on its name.
 func (tr tree) jpeg(name string, w, h int) tree {
 	tr.t.Helper()
