@@ -51,7 +51,7 @@ func Canvas(im wildtrain.Image) *image.RGBA {
 // score where it is above 0.
 func Objects(dst *image.RGBA, objects []wildtrain.Object, classes []string) {
 	size := max(dst.Bounds().Dx(), dst.Bounds().Dy())
-	thick, zoom := max(1, size/500), max(1, size/1000)
+	thick, zoom := max(2, size/500), max(1, size/1000)
 	for _, o := range objects {
 		col := Color(o.Class)
 		frame(dst, o.Box, col, thick)
