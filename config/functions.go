@@ -3,6 +3,7 @@ package config
 import (
 	"math"
 	"math/big"
+	"regexp"
 	"slices"
 	"strings"
 )
@@ -231,6 +232,9 @@ func pyIntText(s string) (any, error) {
 	return pyInt(t)
 }
 
+// looseUnderscore finds underscores that do not stand between digits.
+var looseUnderscore = regexp.MustCompile(`(?:^|[^0-9])_|_(?:[^0-9]|$)`)
+
 func castFloat(v any) (any, error) {
 	switch x := v.(type) {
 	case bool:
@@ -242,7 +246,7 @@ func castFloat(v any) (any, error) {
 		return x, nil
 	case string:
 		t := strings.TrimSpace(x)
-		if strings.Contains(t, "__") || strings.HasPrefix(t, "_") || strings.HasSuffix(t, "_") {
+		if looseUnderscore.MatchString(t) {
 			return nil, problem("%q is not a number", shorten(x))
 		}
 		return pyParseFloat(t)

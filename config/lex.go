@@ -237,7 +237,7 @@ func pyInt(text string) (any, error) {
 
 // pyParseFloat is Python's float() of text.
 func pyParseFloat(text string) (any, error) {
-	f, ok := parseFloat(strings.TrimPrefix(strings.ReplaceAll(text, "_", ""), "+"))
+	f, ok := parseFloat(strings.ReplaceAll(text, "_", ""))
 	if !ok {
 		v, special := parseYAMLFloat(specialFloat(text))
 		if !special {

@@ -14,12 +14,13 @@ const (
 
 // evaluator resolves interpolations of one tree.
 type evaluator struct {
-	funcs map[string]Resolver
-	env   *environment
-	open  map[*Node]bool
-	steps int
-	bytes int
-	depth int
+	funcs   map[string]Resolver
+	env     *environment
+	open    map[*Node]bool
+	steps   int
+	bytes   int
+	depth   int
+	lenient bool // an interpolation of a missing value stays missing instead of failing
 }
 
 func newEvaluator(env *environment) *evaluator {
@@ -241,7 +242,7 @@ func (e *evaluator) selectNode(start *Node, key string, strict bool) (*Node, err
 			return nil, nil
 		}
 		if strict && next.Missing() {
-			return nil, errorAt(next, "a value must be given (it is \"???\")")
+			return nil, &missingValue{*errorAt(next, "a value must be given (it is \"???\")")}
 		}
 		if next.Missing() && i < len(keys)-1 {
 			return nil, &notContainer{next.Path()}
@@ -257,6 +258,14 @@ func (e *evaluator) selectNode(start *Node, key string, strict bool) (*Node, err
 	}
 	return cur, nil
 }
+
+// missingValue tells that an interpolation names a value that must be given.
+type missingValue struct{ problem Error }
+
+func (e *missingValue) Error() string { return e.problem.Error() }
+
+// Unwrap gives the plain error.
+func (e *missingValue) Unwrap() error { return &e.problem }
 
 // notContainer tells that a path leads through a plain value.
 type notContainer struct{ path string }
@@ -280,12 +289,12 @@ func selectOne(n *Node, k string) *Node {
 
 // isIndex reports whether k reads as a whole number.
 func isIndex(k string) bool {
-	_, err := pyInt(strings.TrimSpace(k))
+	_, err := pyIntText(k)
 	return err == nil
 }
 
 func listIndex(k string) (int, bool) {
-	v, err := pyInt(strings.TrimSpace(k))
+	v, err := pyIntText(k)
 	i, ok := v.(int64)
 	return int(i), err == nil && ok && i >= 0 && i < 1<<31
 }
@@ -333,6 +342,9 @@ func (e *evaluator) resolveTree(n *Node) (*Node, error) {
 		return nil, err
 	}
 	d, err := e.deref(n)
+	if _, missing := err.(*missingValue); missing && e.lenient {
+		return newNode(String, "???", n.place), nil
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -6,6 +6,8 @@ import (
 	"runtime"
 	"strings"
 	"time"
+
+	"github.com/wildtrain/sdk/internal/yamlsafe"
 )
 
 // Call is what a Resolver gets: the arguments as plain values (nil, bool, int64,
@@ -178,10 +180,19 @@ func ocCreate(c Call) (any, error) {
 	if err := c.arity("oc.create", 1, 1); err != nil {
 		return nil, err
 	}
-	switch c.Args[0].(type) {
+	switch x := c.Args[0].(type) {
 	case *Node, []any, *pairs:
 	case nil:
 		return nil, nil
+	case string: // YAML text
+		n, err := parseYAML("oc.create", []byte(x), yamlsafe.DefaultLimits())
+		if err != nil {
+			if n, err = bareWord(x, c.Node.place); err != nil {
+				return nil, err
+			}
+		}
+		n.parent, n.key = c.Node.parent, c.Node.key
+		return n, nil
 	default:
 		return nil, problem("oc.create needs a list or a mapping")
 	}
@@ -191,6 +202,26 @@ func ocCreate(c Call) (any, error) {
 	}
 	n.parent, n.key = c.Node.parent, c.Node.key
 	return n, nil
+}
+
+// bareWord is OmegaConf's reading of YAML that is a single text: a mapping from it
+// to null.
+func bareWord(text string, p *place) (*Node, error) {
+	y, err := yamlsafe.Parse("oc.create", []byte(text), yamlsafe.DefaultLimits())
+	if err != nil {
+		return nil, fromYAML(err)
+	}
+	if y == nil || y.Kind != yamlsafe.Scalar {
+		return nil, problem("oc.create cannot read %q", shorten(text))
+	}
+	v, err := scalar(y, "oc.create")
+	s, ok := v.(string)
+	if err != nil || !ok {
+		return nil, problem("oc.create needs a list or a mapping")
+	}
+	d := newDict(p)
+	d.set(s, newNode(Null, nil, p))
+	return d, nil
 }
 
 func (c Call) selectNode(name string, strict bool) (*Node, error) {

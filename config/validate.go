@@ -32,8 +32,28 @@ func (c *checker) notNegative(key string, v float64) {
 	}
 }
 
-// oneOf ignores case.
-func (c *checker) oneOf(key, v string, options ...string) {
+// choicesOf lists the values of the keys that take one of a few.
+var choicesOf = map[string][]string{
+	"task":                   {"", "detect", "classify"},
+	"model.framework":        {"yolo"},
+	"model.version":          {"8", "11"},
+	"model.size":             {"n", "s", "m", "l", "x"},
+	"data.format":            {"auto", "wildata", "coco", "yolo", "folder"},
+	"data.cache":             {"none", "ram"},
+	"data.on_error":          {"fail", "skip"},
+	"training.optimizer":     {"auto", "SGD", "Adam", "AdamW", "RMSprop"},
+	"training.precision":     {"fp32", "bf16", "fp16", "auto"},
+	"training.channels_last": {"true", "false", "auto"},
+	"training.mode":          {"", "max", "min"},
+	"evaluation.split":       {"train", "val", "test"},
+	"tune.sampler":           {"tpe", "random", "grid", "cmaes", "nsga2"},
+	"tune.pruner":            {"none", "median", "halving", "hyperband"},
+	"tune.direction":         {"maximize", "minimize"},
+}
+
+// oneOf checks a key of choicesOf. Case does not matter.
+func (c *checker) oneOf(key, v string) {
+	options := choicesOf[key]
 	if slices.ContainsFunc(options, func(o string) bool { return strings.EqualFold(o, v) }) {
 		return
 	}
@@ -59,7 +79,7 @@ func (r *Run) Validate() error {
 	if r.Runs == "" {
 		c.failf("runs", "must name a folder")
 	}
-	c.oneOf("task", r.Task, "", "detect", "classify")
+	c.oneOf("task", r.Task)
 	r.Model.check(c)
 	r.Data.check(c)
 	r.Training.check(c)
@@ -71,9 +91,9 @@ func (r *Run) Validate() error {
 
 func (m *Model) check(c *checker) {
 	if m.Architecture == "" {
-		c.oneOf("model.framework", m.Framework, "yolo")
-		c.oneOf("model.version", strings.TrimPrefix(m.Version, "v"), "8", "11")
-		c.oneOf("model.size", m.Size, "n", "s", "m", "l", "x")
+		c.oneOf("model.framework", m.Framework)
+		c.oneOf("model.version", strings.TrimPrefix(m.Version, "v"))
+		c.oneOf("model.size", m.Size)
 	}
 	c.notNegative("model.classes", float64(m.Classes))
 	if m.Classes > 0 && len(m.Names) > 0 && m.Classes != len(m.Names) {
@@ -97,9 +117,9 @@ func duplicate(list []string) string {
 }
 
 func (d *Data) check(c *checker) {
-	c.oneOf("data.format", d.Format, "auto", "wildata", "coco", "yolo", "folder")
-	c.oneOf("data.cache", d.Cache, "none", "ram")
-	c.oneOf("data.on_error", d.OnError, "fail", "skip")
+	c.oneOf("data.format", d.Format)
+	c.oneOf("data.cache", d.Cache)
+	c.oneOf("data.on_error", d.OnError)
 	for _, s := range []struct{ key, name string }{{"train_split", d.TrainSplit}, {"val_split", d.ValSplit}, {"test_split", d.TestSplit}} {
 		if s.name == "" {
 			c.failf("data."+s.key, "must name a split")
@@ -150,7 +170,7 @@ func (t *Training) check(c *checker) {
 	if t.Batch < 1 {
 		c.failf("training.batch", "is %d, must be 1 or more", t.Batch)
 	}
-	c.oneOf("training.optimizer", t.Optimizer, "auto", "SGD", "Adam", "AdamW", "RMSprop")
+	c.oneOf("training.optimizer", t.Optimizer)
 	c.positive("training.lr0", t.LR0)
 	c.between("training.lrf", t.LRF, 0, 1)
 	c.between("training.momentum", t.Momentum, 0, 1)
@@ -163,9 +183,9 @@ func (t *Training) check(c *checker) {
 		{"save_period", float64(t.SavePeriod)}, {"save_seconds", t.SaveSeconds}, {"workers", float64(t.Workers)}} {
 		c.notNegative("training."+p.key, p.v)
 	}
-	c.oneOf("training.precision", t.Precision, "fp32", "bf16", "fp16", "auto")
-	c.oneOf("training.channels_last", t.ChannelsLast, "true", "false", "auto")
-	c.oneOf("training.mode", t.Mode, "", "max", "min")
+	c.oneOf("training.precision", t.Precision)
+	c.oneOf("training.channels_last", t.ChannelsLast)
+	c.oneOf("training.mode", t.Mode)
 	device, number, numbered := strings.Cut(t.Device, ":")
 	if device != "auto" && device != "cpu" && device != "cuda" || numbered && (device != "cuda" || strings.Trim(number, "0123456789") != "" || number == "") {
 		c.failf("training.device", "is %q, must be auto, cpu, cuda or cuda:N", t.Device)
@@ -177,7 +197,7 @@ func (r *Run) checkScoring(c *checker) {
 	c.between("evaluation.conf", r.Evaluation.Conf, 0, 1)
 	c.between("evaluation.at_iou", r.Evaluation.AtIoU, 0, 1)
 	c.between("evaluation.at_conf", r.Evaluation.AtConf, 0, 1)
-	c.oneOf("evaluation.split", r.Evaluation.Split, "train", "val", "test")
+	c.oneOf("evaluation.split", r.Evaluation.Split)
 	c.between("predict.iou", r.Predict.IoU, 0, 1)
 	c.between("predict.conf", r.Predict.Conf, 0, 1)
 	if r.Evaluation.MaxDet < 1 {
@@ -199,9 +219,9 @@ func (r *Run) checkTracking(c *checker) {
 	if t.Jobs < 1 {
 		c.failf("tune.jobs", "is %d, must be 1 or more", t.Jobs)
 	}
-	c.oneOf("tune.sampler", t.Sampler, "tpe", "random", "grid", "cmaes", "nsga2")
-	c.oneOf("tune.pruner", t.Pruner, "none", "median", "halving", "hyperband")
-	c.oneOf("tune.direction", t.Direction, "maximize", "minimize")
+	c.oneOf("tune.sampler", t.Sampler)
+	c.oneOf("tune.pruner", t.Pruner)
+	c.oneOf("tune.direction", t.Direction)
 	c.notNegative("tune.timeout", t.Timeout)
 	for key, text := range t.Params {
 		o, err := ParseOverride(key + "=" + text)

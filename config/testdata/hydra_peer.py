@@ -207,6 +207,8 @@ def override_case(line):
         elif isinstance(v, Glob):
             out["glob"] = [v.include, v.exclude]
         else:
+            if "shuffle" in line:
+                return None
             out["value"] = typed(v)
             out["back"] = o.get_value_element_as_str() if o.value_type else None
         case["answer"] = out

@@ -1,0 +1,147 @@
+package config
+
+import (
+	_ "embed" // for the comments of the fields
+	"encoding/json"
+	"go/ast"
+	"go/parser"
+	gotoken "go/token"
+	"reflect"
+	"strings"
+	"sync"
+)
+
+//go:embed run.go
+var runSource string
+
+// fieldComments reads the comments of the structs' fields, by type and field.
+var fieldComments = sync.OnceValue(func() map[string]string {
+	out := map[string]string{}
+	f, err := parser.ParseFile(gotoken.NewFileSet(), "run.go", runSource, parser.ParseComments)
+	if err != nil {
+		return out // the file is compiled into this package, so it parses
+	}
+	ast.Inspect(f, func(n ast.Node) bool {
+		t, ok := n.(*ast.TypeSpec)
+		if !ok {
+			return true
+		}
+		s, ok := t.Type.(*ast.StructType)
+		if !ok {
+			return true
+		}
+		for _, field := range s.Fields.List {
+			for _, name := range field.Names {
+				out[t.Name.Name+"."+name.Name] = strings.TrimSpace(field.Comment.Text())
+			}
+		}
+		return true
+	})
+	return out
+})
+
+// JSONSchema describes the configuration files of the shipped tree's schema for
+// editors (JSON Schema 2020-12): types, defaults, choices and comments. Every
+// value may also be an interpolation.
+func JSONSchema() ([]byte, error) {
+	run := DefaultRun()
+	s := schemaOf(reflect.ValueOf(run), "")
+	s["$schema"] = "https://json-schema.org/draft/2020-12/schema"
+	s["title"] = "WildTrain configuration"
+	properties := s["properties"].(map[string]any)
+	properties["defaults"] = map[string]any{"type": "array", "description": "files to compose, in order"}
+	properties["hydra"] = map[string]any{"type": "object"}
+	return json.MarshalIndent(s, "", "  ")
+}
+
+// interpolated allows ${…} and ??? beside a type.
+func interpolated(s map[string]any) map[string]any {
+	return map[string]any{"anyOf": []any{s, map[string]any{"type": "string", "pattern": `\$\{|^\?\?\?$`}}}
+}
+
+func schemaOf(v reflect.Value, key string) map[string]any {
+	t := v.Type()
+	switch t.Kind() {
+	case reflect.Pointer:
+		s := schemaOf(reflect.Zero(t.Elem()), key)
+		return map[string]any{"anyOf": []any{s, map[string]any{"type": "null"}}}
+	case reflect.Struct:
+		properties := map[string]any{}
+		for _, f := range fieldsOf(t) {
+			value := v.FieldByIndex(f.index)
+			p := schemaOf(value, joinKey(key, f.name))
+			if value.Kind() != reflect.Struct {
+				p["default"] = value.Interface()
+			}
+			if c := fieldComments()[t.Name()+"."+f.typ.Name]; c != "" {
+				p["description"] = c
+			}
+			properties[f.name] = p
+		}
+		return map[string]any{"type": "object", "properties": properties, "additionalProperties": false}
+	case reflect.Slice:
+		return interpolated(map[string]any{"type": "array", "items": schemaOf(reflect.Zero(t.Elem()), key)})
+	case reflect.Map:
+		return interpolated(map[string]any{"type": "object", "additionalProperties": schemaOf(reflect.Zero(t.Elem()), key)})
+	case reflect.Bool:
+		return interpolated(map[string]any{"type": "boolean"})
+	case reflect.String:
+		if list := choicesOf[key]; list != nil {
+			return interpolated(map[string]any{"enum": list})
+		}
+		return map[string]any{"type": []string{"string", "number", "boolean"}}
+	case reflect.Float64:
+		return interpolated(map[string]any{"type": "number"})
+	}
+	return interpolated(map[string]any{"type": "integer"})
+}
+
+// Keys lists the full keys of the schema that hold values, in order: for shell
+// completion and documentation.
+func Keys() []string {
+	var out []string
+	var walk func(t reflect.Type, head string)
+	walk = func(t reflect.Type, head string) {
+		for _, f := range fieldsOf(t) {
+			key := joinKey(head, f.name)
+			if f.typ.Type.Kind() == reflect.Struct {
+				walk(f.typ.Type, key)
+				continue
+			}
+			out = append(out, key)
+		}
+	}
+	walk(reflect.TypeFor[Run](), "")
+	return out
+}
+
+// Values lists the values a key may take, nil where it is not one of a few.
+func Values(key string) []string {
+	var out []string
+	for _, v := range choicesOf[key] {
+		if v != "" {
+			out = append(out, v)
+		}
+	}
+	if out == nil {
+		n := reflect.TypeFor[Run]()
+		for _, k := range strings.Split(key, ".") {
+			var next reflect.Type
+			if n.Kind() == reflect.Struct {
+				for _, f := range fieldsOf(n) {
+					if f.name == k {
+						next = f.typ.Type
+					}
+				}
+			}
+			if next == nil {
+				return nil
+			}
+			n = next
+		}
+		if n.Kind() == reflect.Bool {
+			return []string{"true", "false"}
+		}
+	}
+	return out
+}
