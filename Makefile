@@ -45,7 +45,7 @@ bench: ## the Go benchmarks; the comparison with the Python peers is described i
 fuzz: ## each fuzz target for FUZZTIME
 	@set -e; go list -f '{{.Dir}}|{{.ImportPath}}' $$(.ci/packages pure) | while IFS='|' read -r dir package; do \
 		for name in $$(sed -n 's/^func \(Fuzz[A-Za-z0-9_]*\)(.*/\1/p' "$$dir"/*_test.go 2>/dev/null); do \
-			echo "$$package $$name"; CGO_ENABLED=0 go test -run '^$$' -fuzz "^$$name\$$" -fuzztime $(FUZZTIME) "$$package" </dev/null; \
+			echo "$$package $$name"; CGO_ENABLED=0 go test -run '^$$' -fuzz "^$$name\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 10x "$$package" </dev/null; \
 		done; done
 
 lint: ## formatting, vet, staticcheck, and the rules of this project that are tests

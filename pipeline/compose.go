@@ -55,10 +55,13 @@ func Compose(o config.Options) (Settings, error) {
 // Recompose is Compose with the overrides of a run that exists, and new ones
 // after them; training goes on in that run.
 func Recompose(dir string, o config.Options) (Settings, error) {
-	if _, err := os.Stat(filepath.Join(dir, "checkpoints")); err != nil {
-		return Settings{}, fmt.Errorf("pipeline: resume: %s is no run folder with checkpoints", dir)
+	if _, err := os.Stat(filepath.Join(dir, "checkpoints", "last")); err != nil {
+		return Settings{}, fmt.Errorf("pipeline: resume: %s is no run folder: it holds no checkpoints/last", dir)
 	}
 	before, err := storedOverrides(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return Settings{}, fmt.Errorf("pipeline: resume: %s lacks %s, which tells how it was trained", dir, overridesFile)
+	}
 	if err != nil {
 		return Settings{}, err
 	}
@@ -157,10 +160,10 @@ func FromConfig(r config.Run) (Settings, error) {
 		s.Model.Classes = numbered(r.Model.Classes)
 	}
 	if r.Model.Pretrained && r.Model.Weights == "" {
-		return s, fmt.Errorf("pipeline: model.pretrained is true, but there are no weights: give model.weights=FILE, or model.pretrained=false to begin from random numbers: %w", ErrSettings)
+		return s, badSettings(errors.New("pipeline: model.pretrained is true, but there are no weights: give model.weights=FILE, or model.pretrained=false to begin from random numbers"))
 	}
 	if r.Tracking.Enabled {
-		return s, fmt.Errorf("pipeline: tracking.enabled: this version writes runs to folders only: %w", ErrSettings)
+		return s, badSettings(errors.New("pipeline: tracking.enabled: this version writes runs to folders only"))
 	}
 	s.Data = dataConfig(r)
 	s.Loop = loopConfig(r)
@@ -171,6 +174,9 @@ func FromConfig(r config.Run) (Settings, error) {
 		ChannelsLast: r.Training.ChannelsLast, Deterministic: r.Training.Deterministic,
 	}
 	s.Predict.Conf, s.Predict.IoU, s.Predict.MaxDet = r.Predict.Conf, r.Predict.IoU, r.Predict.MaxDet
+	if s.Draw = r.Predict.Draw; r.Predict.Source != "" {
+		s.Sources = strings.Split(r.Predict.Source, ",")
+	}
 	s.Evaluate.Split, s.Evaluate.IoU, s.Evaluate.Conf = r.Evaluation.Split, r.Evaluation.AtIoU, r.Evaluation.AtConf
 	s.Evaluate.Postprocess.Conf, s.Evaluate.Postprocess.IoU, s.Evaluate.Postprocess.MaxDet = r.Evaluation.Conf, r.Evaluation.IoU, r.Evaluation.MaxDet
 	return s, nil

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 
 	"github.com/wildtrain/sdk/evaluate"
+	"github.com/wildtrain/sdk/evaluate/report"
 	"github.com/wildtrain/sdk/wildtrain"
 )
 
@@ -15,11 +16,13 @@ type Evaluated struct {
 	*evaluate.Summary
 	Split   string `json:"split"`
 	Weights string `json:"weights"`
+	Report  string `json:"report,omitempty"` // path of the HTML page
 }
 
 // Evaluate measures the model of s.Model.Weights on a split, in original
-// coordinates. Into out, unless it is empty, it writes evaluation.json and
-// predictions in COCO's form. The data's classes are matched to the model's by name.
+// coordinates. Into out, unless it is empty, it writes evaluation.json, a report
+// (report.html with plots and tables beside it) and predictions in COCO's form.
+// The data's classes are matched to the model's by name.
 func (e *Env) Evaluate(ctx context.Context, s Settings, out string) (result *Evaluated, err error) {
 	if s.Model.Weights == "" {
 		return nil, errors.New("pipeline: evaluate: no weights: name a run folder or a file (weights=…)")
@@ -51,11 +54,13 @@ func (e *Env) Evaluate(ctx context.Context, s Settings, out string) (result *Eva
 	if err := w.open(); err != nil {
 		return nil, err
 	}
+	worst := worstPictures{conf: s.Evaluate.Conf, iou: s.Evaluate.IoU}
 	m.Postprocess(s.Evaluate.Postprocess)
 	err = eachPrediction(ctx, m, data, wildtrain.Stage(s.Evaluate.Split), func(p wildtrain.Prediction, sample wildtrain.Sample) error {
 		if err := d.Update([]wildtrain.Prediction{p}, []wildtrain.Sample{sample}); err != nil {
 			return err
 		}
+		worst.add(p, sample)
 		return w.add(p, sample)
 	})
 	if err != nil {
@@ -72,7 +77,21 @@ func (e *Env) Evaluate(ctx context.Context, s Settings, out string) (result *Eva
 	if err := w.close(); err != nil {
 		return nil, err
 	}
-	return result, writeJSON(filepath.Join(out, "evaluation.json"), result)
+	if err := writeJSON(filepath.Join(out, "evaluation.json"), result); err != nil {
+		return nil, err
+	}
+	in, err := report.Of(d)
+	if err != nil {
+		return nil, err
+	}
+	about := m.Describe()
+	in.Title = fmt.Sprintf("%s on %s", about.Architecture, s.Evaluate.Split)
+	in.Facts = []report.Fact{{Name: "Weights", Value: s.Model.Weights}, {Name: "Data", Value: s.Data.Root}, {Name: "Picture size", Value: fmt.Sprint(about.InputSize[0], " px")}}
+	if in.Pictures, err = worst.pictures(picturePaths(data, wildtrain.Stage(s.Evaluate.Split))); err != nil {
+		return nil, err
+	}
+	result.Report, err = report.Write(out, in)
+	return result, err
 }
 
 // sameClasses tells what is wrong between the classes of a model and of data.

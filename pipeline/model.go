@@ -1,7 +1,6 @@
 package pipeline
 
 import (
-	"encoding/json"
 	"fmt"
 	"regexp"
 	"strconv"
@@ -84,18 +83,17 @@ func (e *Env) make(s Settings, classes []string, weights *checkpoint.File) (*det
 	return m, nil
 }
 
-// describe reads what a weights file says of its model. Files of other programs
-// say nothing; the number of classes of a YOLO head is seen from its shape.
+// describe reads what a weights file says of its model. A file of another program
+// may name the classes; else their number is seen from the shape of a YOLO head.
 func describe(w *checkpoint.File) wildtrain.Description {
-	var d wildtrain.Description
-	if text := w.Metadata()["wildtrain"]; text != "" && json.Unmarshal([]byte(text), &d) == nil && len(d.Classes) > 0 {
-		return d
+	d, _ := w.Description()
+	if len(d.Classes) == 0 {
+		d.Classes = w.Classes()
 	}
 	for _, name := range w.Names() {
-		if headBias.MatchString(name) {
+		if len(d.Classes) == 0 && headBias.MatchString(name) {
 			info, _ := w.Info(name)
 			d.Classes = numbered(int(info.Elements()))
-			break
 		}
 	}
 	return d

@@ -135,7 +135,11 @@ func (w *predictionWriter) open() error {
 	if w.out == "" {
 		return nil
 	}
-	if err := os.MkdirAll(filepath.Join(w.out, "pictures"), 0o777); err != nil {
+	dir := w.out
+	if w.pictures {
+		dir = filepath.Join(w.out, "pictures")
+	}
+	if err := os.MkdirAll(dir, 0o777); err != nil {
 		return fmt.Errorf("pipeline: predict: %w", err)
 	}
 	return nil

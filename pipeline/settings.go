@@ -30,6 +30,8 @@ type Settings struct {
 	Hardware  Hardware
 
 	Predict  detection.Postprocess // thresholds for looking at pictures
+	Sources  []string              // of pictures, where PredictOptions name none
+	Draw     bool                  // write annotated pictures
 	Evaluate Evaluation
 
 	// Files are written into the run folder as they are, by relative name.
@@ -73,7 +75,7 @@ func DefaultSettings() Settings {
 		Loop:      wildtrain.DefaultConfig(),
 		Optimizer: wildtrain.DefaultOptimizer("SGD"),
 		Hardware:  Hardware{Device: "auto", Precision: "fp32", ChannelsLast: "auto"},
-		Predict:   detection.PredictPostprocess(),
+		Predict:   detection.PredictPostprocess(), Draw: true,
 		Evaluate:  Evaluation{Split: "val", Postprocess: detection.EvaluatePostprocess(), IoU: 0.5, Conf: 0.25},
 	}
 }
@@ -83,6 +85,9 @@ func (s Settings) Validate() error {
 	var errs []error
 	if s.Model.Architecture == "" && s.Model.Weights == "" {
 		errs = append(errs, errors.New("pipeline: neither model.architecture nor weights are given"))
+	}
+	if strings.ContainsAny(s.Name, `/\`) {
+		errs = append(errs, fmt.Errorf("pipeline: name %q: must be a name without slashes", s.Name))
 	}
 	if s.Evaluate.Split != "val" && s.Evaluate.Split != "test" && s.Evaluate.Split != "train" {
 		errs = append(errs, fmt.Errorf("pipeline: evaluation.split %q: want train, val or test", s.Evaluate.Split))
@@ -98,10 +103,7 @@ func (s Settings) Validate() error {
 	default:
 		errs = append(errs, fmt.Errorf("pipeline: channels_last %q: want true, false or auto", s.Hardware.ChannelsLast))
 	}
-	if len(errs) > 0 {
-		errs = append(errs, ErrSettings)
-	}
-	return errors.Join(errs...)
+	return badSettings(errors.Join(errs...))
 }
 
 // precision reads a name; -1 stands for auto.
@@ -168,3 +170,17 @@ func (s Settings) channelsLast(dev torch.Device, precision torch.DType) bool {
 
 // ErrSettings marks settings that cannot work, as opposed to work that failed.
 var ErrSettings = errors.New("these settings cannot work")
+
+// settingsError is an error that satisfies errors.Is(err, ErrSettings).
+type settingsError struct{ error }
+
+func (e settingsError) Unwrap() error        { return e.error }
+func (e settingsError) Is(target error) bool { return target == ErrSettings }
+
+// badSettings marks err, unless it is nil, with ErrSettings.
+func badSettings(err error) error {
+	if err == nil {
+		return nil
+	}
+	return settingsError{err}
+}

@@ -75,7 +75,7 @@ func (a *app) evaluate() *cobra.Command {
 				return a.print(values(result.Values))
 			}
 			a.table(result)
-			fmt.Fprintln(a.out, "report:", out)
+			fmt.Fprintln(a.out, "report:", result.Report)
 			return nil
 		},
 	}
