@@ -58,8 +58,10 @@ func (c ClassificationConfig) Validate() error {
 type answer struct {
 	ID    string
 	Truth []int // one class; any number for multi-label
-	Said  int   // the class with the highest probability
+	Said  int   // the class with the highest probability, or the one stated
 	Probs []float64
+	// Stated keeps Said as it is, whatever the probabilities.
+	Stated bool `json:",omitempty"`
 }
 
 // Classification is a wildtrain.Metric for classifiers. Its values, where
@@ -157,10 +159,10 @@ func (c *Classification) check(a *answer) error {
 			return fmt.Errorf("class %d, there are %d", t, n)
 		}
 	}
+	if a.Said < 0 || a.Said >= n {
+		return fmt.Errorf("predicted class %d, there are %d", a.Said, n)
+	}
 	if a.Probs == nil && !c.cfg.MultiLabel {
-		if a.Said < 0 || a.Said >= n {
-			return fmt.Errorf("predicted class %d, there are %d", a.Said, n)
-		}
 		return nil
 	}
 	if len(a.Probs) != n {
@@ -169,8 +171,12 @@ func (c *Classification) check(a *answer) error {
 	if !finite(a.Probs...) {
 		return errors.New("a probability is not finite")
 	}
+	if a.Stated {
+		return nil
+	}
+	a.Said = 0
 	for k, v := range a.Probs {
-		if k == 0 || v > a.Probs[a.Said] {
+		if v > a.Probs[a.Said] {
 			a.Said = k
 		}
 	}

@@ -74,6 +74,7 @@ func shade(v float64) color.RGBA {
 // confusionMap draws the matrix; up to 12 classes with numbers.
 func confusionMap(in Input) (*plot.Plot, error) {
 	p := plot.New()
+	sans(p)
 	p.X.Label.Text, p.Y.Label.Text = "said", "truth"
 	s := shares{in.Confusion}
 	heat := plotter.NewHeatMap(s, blues{})
@@ -104,12 +105,12 @@ func numbers(p *plot.Plot, c *evaluate.Confusion, s shares) error {
 		for k, v := range row {
 			at.XYs = append(at.XYs, plotter.XY{X: float64(k), Y: float64(n - 1 - i)})
 			at.Labels = append(at.Labels, strconv.Itoa(v))
-			ink := color.Color(color.Black)
+			letters := color.Color(color.Black)
 			if s.Z(k, n-1-i) > 0.5 {
-				ink = color.White
+				letters = color.White
 			}
 			styles = append(styles, text.Style{
-				Color: ink, Font: font.From(plot.DefaultFont, 10), Handler: plot.DefaultTextHandler,
+				Color: letters, Font: font.From(font.Font{Typeface: plot.DefaultFont.Typeface, Variant: "Sans"}, 10), Handler: plot.DefaultTextHandler,
 				XAlign: vgdraw.XCenter, YAlign: vgdraw.YCenter,
 			})
 		}

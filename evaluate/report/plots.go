@@ -8,11 +8,11 @@ import (
 	"slices"
 
 	"gonum.org/v1/plot"
+	"gonum.org/v1/plot/font"
 	"gonum.org/v1/plot/plotter"
 	"gonum.org/v1/plot/vg"
 
 	"github.com/wildtrain/sdk/evaluate"
-	"github.com/wildtrain/sdk/internal/draw"
 )
 
 // figure is one plot.
@@ -71,9 +71,30 @@ func axes(title, x, y string) *plot.Plot {
 	p := plot.New()
 	p.Title.Text, p.X.Label.Text, p.Y.Label.Text = title, x, y
 	p.Legend.Top = true
+	sans(p)
 	p.Add(plotter.NewGrid())
 	return p
 }
+
+// sans sets every text of a plot in the page's kind of letters.
+func sans(p *plot.Plot) {
+	for _, f := range []*font.Font{
+		&p.Title.TextStyle.Font, &p.X.Label.TextStyle.Font, &p.Y.Label.TextStyle.Font,
+		&p.X.Tick.Label.Font, &p.Y.Tick.Label.Font, &p.Legend.TextStyle.Font,
+	} {
+		f.Variant = "Sans"
+	}
+	p.Title.TextStyle.Font.Size, p.Legend.TextStyle.Font.Size = vg.Points(11), vg.Points(9)
+}
+
+// ink are colours that are told apart on white (Paul Tol's muted set).
+var ink = [...]color.RGBA{
+	{0x33, 0x22, 0x88, 255}, {0xCC, 0x66, 0x77, 255}, {0x11, 0x77, 0x33, 255}, {0x88, 0xCC, 0xEE, 255},
+	{0xAA, 0x44, 0x99, 255}, {0x99, 0x99, 0x33, 255}, {0x88, 0x22, 0x55, 255}, {0x44, 0xAA, 0x99, 255},
+	{0xDD, 0xA0, 0x40, 255}, {0x66, 0x66, 0x66, 255},
+}
+
+func inkOf(i int) color.RGBA { return ink[i%len(ink)] }
 
 // unit sets both axes to 0…1.
 func unit(p *plot.Plot) {
@@ -99,7 +120,7 @@ func precisionRecall(in Input) (*plot.Plot, error) {
 	classes := slices.Clone(in.Detection.Classes)
 	color := map[string]color.Color{}
 	for i, c := range classes {
-		color[c.Name] = draw.Color(i)
+		color[c.Name] = inkOf(i)
 	}
 	slices.SortStableFunc(classes, func(a, b evaluate.ClassSummary) int { return b.Truths - a.Truths })
 	for _, c := range classes[:min(len(classes), maxCurves)] {
@@ -120,6 +141,7 @@ func precisionRecall(in Input) (*plot.Plot, error) {
 
 func overConfidence(in Input) (*plot.Plot, error) {
 	p := axes(fmt.Sprintf("IoU %g, all classes", in.Grid[0].IoU), "confidence", "")
+	p.Legend.Top, p.Legend.Left = false, true
 	for i, s := range []struct {
 		name string
 		of   func(evaluate.GridPoint) float64
@@ -137,7 +159,7 @@ func overConfidence(in Input) (*plot.Plot, error) {
 		if len(xy) == 0 {
 			continue
 		}
-		if err := line(p, s.name, xy, draw.Color(i)); err != nil {
+		if err := line(p, s.name, xy, inkOf(i)); err != nil {
 			return nil, err
 		}
 	}
@@ -167,7 +189,7 @@ func countScatter(in Input) (*plot.Plot, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := draw.Color(0)
+	c := inkOf(0)
 	c.A = 150
 	s.Color, s.Radius = color.NRGBA(c), vg.Points(2.5)
 	s.GlyphStyle.Shape = disc{}
@@ -189,7 +211,7 @@ func errorBars(in Input) (*plot.Plot, error) {
 	if err != nil {
 		return nil, err
 	}
-	bars.Color, bars.LineStyle.Width = draw.Color(0), 0
+	bars.Color, bars.LineStyle.Width = inkOf(0), 0
 	p.Add(bars)
 	p.NominalX(names...)
 	p.X.Tick.Label.Rotation = math.Pi / 7
@@ -211,7 +233,7 @@ func reliability(in Input) (*plot.Plot, error) {
 			xy = append(xy, plotter.XY{X: b.Confidence, Y: b.Accuracy})
 		}
 	}
-	if err := line(p, "measured", xy, draw.Color(0)); err != nil {
+	if err := line(p, "measured", xy, inkOf(0)); err != nil {
 		return nil, err
 	}
 	unit(p)
@@ -224,7 +246,7 @@ func selective(in Input) (*plot.Plot, error) {
 	for _, s := range in.Classification.Selective {
 		xy = append(xy, plotter.XY{X: s.Coverage, Y: s.Accuracy})
 	}
-	if err := line(p, "", xy, draw.Color(0)); err != nil {
+	if err := line(p, "", xy, inkOf(0)); err != nil {
 		return nil, err
 	}
 	unit(p)

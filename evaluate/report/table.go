@@ -22,8 +22,14 @@ func (g grid) csv() ([]byte, error) {
 	return b.Bytes(), nil
 }
 
-// exact writes a number so that it reads back as itself.
-func exact(v float64) string { return strconv.FormatFloat(v, 'g', -1, 64) }
+// exact writes a number so that it reads back as itself and is seen to be no count.
+func exact(v float64) string {
+	s := strconv.FormatFloat(v, 'g', -1, 64)
+	if !strings.ContainsAny(s, ".e") {
+		s += ".0"
+	}
+	return s
+}
 
 // brief writes a number for people; −1 stands for what is undefined.
 func brief(v float64) string {
@@ -59,7 +65,7 @@ func (g grid) short() grid {
 		for k, cell := range row {
 			out[i][k] = cell
 			v, err := strconv.ParseFloat(cell, 64)
-			if i > 0 && k > 0 && err == nil && (strings.ContainsAny(cell, ".e") || v == -1) {
+			if i > 0 && k > 0 && err == nil && strings.ContainsAny(cell, ".e") {
 				out[i][k] = brief(v)
 			}
 		}

@@ -1,0 +1,273 @@
+package evaluate
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+)
+
+// Difference is how much a number differs between two models on the same
+// pictures, b − a. P is the two-sided bootstrap probability of a difference of
+// either sign: twice the smaller share of resamples at or beyond zero, at most 1.
+type Difference struct {
+	Name       string   `json:"name"`
+	A          float64  `json:"a"`
+	B          float64  `json:"b"`
+	Difference float64  `json:"difference"`
+	Interval   Interval `json:"interval"`
+	P          float64  `json:"p"`
+}
+
+// difference resamples two statistics with the same draws.
+func (d *draws) difference(name string, a, b func(w []float64) float64, ones []float64) Difference {
+	out := Difference{Name: name, A: a(ones), B: b(ones), Interval: Interval{-1, -1}, P: -1}
+	out.Difference = out.B - out.A
+	diffs := d.values(func(w []float64) float64 { return b(w) - a(w) })
+	if len(diffs) == 0 {
+		return out
+	}
+	low, high := 0, 0
+	for _, v := range diffs {
+		if v <= 0 {
+			low++
+		}
+		if v >= 0 {
+			high++
+		}
+	}
+	out.P = min(1, 2*float64(min(low, high))/float64(len(diffs)))
+	out.Interval = percentiles(diffs, d.level)
+	return out
+}
+
+// CompareDetections compares two models on the same pictures: AP over the
+// configured thresholds and size class all, AP50 where it is among them,
+// precision, recall and F1 at the configured IoU and score, and the mean
+// absolute error of counts. Settings and groups are those of a.
+func CompareDetections(a, b *Detection, boot Bootstrap) ([]Difference, error) {
+	if !slices.Equal(a.cfg.Classes, b.cfg.Classes) {
+		return nil, fmt.Errorf("evaluate: compare: classes %q and %q differ", a.cfg.Classes, b.cfg.Classes)
+	}
+	left, right := a.sorted(), mergeClasses(a.cfg, b.sorted())
+	if len(left) != len(right) {
+		return nil, fmt.Errorf("evaluate: compare: %d and %d pictures", len(left), len(right))
+	}
+	groups := make([]string, len(left))
+	for i := range left {
+		if left[i].id != right[i].id {
+			return nil, fmt.Errorf("evaluate: compare: picture %q is on one side only", min(left[i].id, right[i].id))
+		}
+		if len(left[i].truth) != len(right[i].truth) {
+			return nil, fmt.Errorf("evaluate: compare: picture %q has %d and %d objects", left[i].id, len(left[i].truth), len(right[i].truth))
+		}
+		groups[i] = left[i].group
+	}
+	sample, err := boot.draws(groups)
+	if err != nil {
+		return nil, err
+	}
+	sa, sb := newWeighted(a.cfg, left), newWeighted(a.cfg, right)
+	ones := slices.Repeat([]float64{1}, len(left))
+	out := []Difference{sample.difference("AP", sa.ap(0, len(a.cfg.Thresholds)), sb.ap(0, len(a.cfg.Thresholds)), ones)}
+	if k := thresholdIndex(a.cfg.Thresholds, 0.5); k >= 0 {
+		out = append(out, sample.difference("AP50", sa.ap(k, k+1), sb.ap(k, k+1), ones))
+	}
+	for i, name := range []string{"precision", "recall", "F1"} {
+		out = append(out, sample.difference(name, sa.rate(i), sb.rate(i), ones))
+	}
+	ca, cb := countError(left, sa), countError(right, sb)
+	return append(out, sample.difference("MAE", ca, cb, ones)), nil
+}
+
+// weighted computes numbers of resamples without matching again.
+type weighted struct {
+	cfg     DetectionConfig
+	matches []classMatches
+	order   [][]int32
+	truths  [][]float64 // per class and picture, ignored ones left out
+	at      int         // the threshold of the configured IoU
+}
+
+func newWeighted(cfg DetectionConfig, pictures []picture) *weighted {
+	m := newMatcher(cfg)
+	w := &weighted{cfg: cfg, matches: m.run(pictures, len(cfg.classNames())), at: thresholdIndex(m.ious, cfg.IoU)}
+	for range w.matches {
+		w.truths = append(w.truths, make([]float64, len(pictures)))
+	}
+	for i, p := range pictures {
+		for k := range p.truth {
+			if !ignored(&p.truth[k], m.areas[0]) {
+				w.truths[p.truth[k].class][i]++
+			}
+		}
+	}
+	for i := range w.matches {
+		w.order = append(w.order, w.matches[i].byScore())
+	}
+	return w
+}
+
+func dot(a, b []float64) float64 {
+	sum := 0.0
+	for i := range a {
+		sum += a[i] * b[i]
+	}
+	return sum
+}
+
+// ap is average precision with every picture taken as often as its weight says.
+func (s *weighted) ap(first, last int) func(w []float64) float64 {
+	return func(w []float64) float64 {
+		sum, n := 0.0, 0.0
+		for c := range s.matches {
+			objects := dot(w, s.truths[c])
+			if objects == 0 {
+				continue
+			}
+			for t := first; t < last; t++ {
+				sum, n = sum+s.classAP(c, t, objects, w), n+1
+			}
+		}
+		return per(sum, n)
+	}
+}
+
+// classAP is COCO's interpolated average precision of one class and threshold.
+func (s *weighted) classAP(c, t int, objects float64, w []float64) float64 {
+	m := &s.matches[c]
+	var tp, fp float64
+	rc, pr := make([]float64, 0, len(m.score)), make([]float64, 0, len(m.score))
+	for _, d := range s.order[c] {
+		x := w[m.picture[d]]
+		if x == 0 || m.skip[0][d]>>t&1 == 1 {
+			continue
+		}
+		if m.hit[0][d]>>t&1 == 1 {
+			tp += x
+		} else {
+			fp += x
+		}
+		rc, pr = append(rc, tp/objects), append(pr, tp/(fp+tp+epsilon))
+	}
+	for i := len(pr) - 1; i > 0; i-- {
+		pr[i-1] = max(pr[i-1], pr[i])
+	}
+	sum, i := 0.0, 0
+	for _, r := range recallPoints {
+		for i < len(rc) && rc[i] < r {
+			i++
+		}
+		if i == len(rc) {
+			break
+		}
+		sum += pr[i]
+	}
+	return sum / float64(len(recallPoints))
+}
+
+// outcomes are weighted counts at the configured IoU and score.
+func (s *weighted) outcomes(w []float64) (tp, fp, objects float64) {
+	for c := range s.matches {
+		m := &s.matches[c]
+		objects += dot(w, s.truths[c])
+		for d, score := range m.score {
+			if score < s.cfg.Conf || m.skip[0][d]>>s.at&1 == 1 {
+				continue
+			}
+			if m.hit[0][d]>>s.at&1 == 1 {
+				tp += w[m.picture[d]]
+			} else {
+				fp += w[m.picture[d]]
+			}
+		}
+	}
+	return tp, fp, objects
+}
+
+// rate is precision (0), recall (1) or F1 (2).
+func (s *weighted) rate(which int) func(w []float64) float64 {
+	return func(w []float64) float64 {
+		tp, fp, objects := s.outcomes(w)
+		return [3]float64{per(tp, tp+fp), per(tp, objects), per(2*tp, tp+fp+objects)}[which]
+	}
+}
+
+// countError is the mean absolute error of the number of animals per picture.
+func countError(pictures []picture, s *weighted) func(w []float64) float64 {
+	e := make([]float64, len(pictures))
+	for c := range s.matches {
+		m := &s.matches[c]
+		for i, n := range s.truths[c] {
+			e[i] -= n
+		}
+		for d, score := range m.score {
+			if score >= s.cfg.Conf && m.skip[0][d]>>s.at&1 == 0 {
+				e[m.picture[d]]++
+			}
+		}
+	}
+	return func(w []float64) float64 {
+		return weightedMean(w, func(i int) float64 { return math.Abs(e[i]) })
+	}
+}
+
+// CompareClassification compares two classifiers on the same pictures: accuracy
+// and balanced accuracy.
+func CompareClassification(a, b *Classification, boot Bootstrap) ([]Difference, error) {
+	if a.cfg.MultiLabel || b.cfg.MultiLabel {
+		return nil, errors.New("evaluate: compare: multi-label data is not compared")
+	}
+	if !slices.Equal(a.cfg.Classes, b.cfg.Classes) {
+		return nil, fmt.Errorf("evaluate: compare: classes %q and %q differ", a.cfg.Classes, b.cfg.Classes)
+	}
+	left, other := a.sorted(), b.sorted()
+	if len(left) != len(other) {
+		return nil, fmt.Errorf("evaluate: compare: %d and %d pictures", len(left), len(other))
+	}
+	for i := range left {
+		if left[i].ID != other[i].ID || left[i].Truth[0] != other[i].Truth[0] {
+			return nil, fmt.Errorf("evaluate: compare: picture %q is on one side only or has two truths", min(left[i].ID, other[i].ID))
+		}
+	}
+	sample, err := boot.draws(make([]string, len(left)))
+	if err != nil {
+		return nil, err
+	}
+	ones := slices.Repeat([]float64{1}, len(left))
+	classes := len(a.cfg.Classes)
+	return []Difference{
+		sample.difference("accuracy", accuracyOf(left), accuracyOf(other), ones),
+		sample.difference("balanced_accuracy", balancedOf(left, classes), balancedOf(other, classes), ones),
+	}, nil
+}
+
+func right(a answer) float64 {
+	if a.Said == a.Truth[0] {
+		return 1
+	}
+	return 0
+}
+
+func accuracyOf(answers []answer) func(w []float64) float64 {
+	return func(w []float64) float64 {
+		return weightedMean(w, func(i int) float64 { return right(answers[i]) })
+	}
+}
+
+func balancedOf(answers []answer, classes int) func(w []float64) float64 {
+	return func(w []float64) float64 {
+		hit, all := make([]float64, classes), make([]float64, classes)
+		for i, a := range answers {
+			hit[a.Truth[0]] += w[i] * right(a)
+			all[a.Truth[0]] += w[i]
+		}
+		var recalls []float64
+		for k := range hit {
+			if all[k] > 0 {
+				recalls = append(recalls, hit[k]/all[k])
+			}
+		}
+		return meanOver(recalls)
+	}
+}
