@@ -7,7 +7,7 @@ go build -o bin/wildtrain ./examples/wildtrain
 
 data="data.root=testdata/wildata data.datasets=[savanna]"
 bin/wildtrain train model=yolo11n $data experiment_name=quickstart \
-	training.imgsz=320 training.batch=8 training.epochs=60 training.precision=auto data.cache=ram
+	training.imgsz=320 training.batch=8 training.nbs=16 training.epochs=60 training.precision=auto data.cache=ram
 run=$(ls -td runs/quickstart/*/ | head -n 1)
 run=${run%/}
 bin/wildtrain evaluate weights="$run" $data training.imgsz=320
