@@ -103,7 +103,7 @@ def main():
             "train/box_loss", "train/cls_loss", "train/dfl_loss", "val/box_loss", "val/cls_loss", "val/dfl_loss")
     result["peer_epochs"] = [{k: row[k] for k in keep if k in row} for row in epochs_of(run)]
     args.out.mkdir(parents=True, exist_ok=True)
-    (args.out / f"{name}.json").write_text(json.dumps(result, indent=1) + "\n")
+    (args.out / f"peer-{name}.json").write_text(json.dumps(result, indent=1) + "\n")
     print(json.dumps(result["last"]))
 
 

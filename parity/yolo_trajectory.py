@@ -1,0 +1,124 @@
+"""Trajectory parity: the peer's losses over plain SGD steps from weights that follow the rule.
+
+    python yolo_trajectory.py            # rewrites testdata/trajectory.safetensors
+
+README.md describes the file. The rates are small on purpose: from random weights, at the usual 0.01, the
+peer does not reproduce itself (1 against 2 threads: losses differ by 30 % within ten steps), so nothing could be
+compared there. Each run is repeated from weights moved by 1e-6, and the file says what that does to the losses.
+"""
+
+import json
+import os
+from pathlib import Path
+
+os.environ.setdefault("YOLO_OFFLINE", "true")
+
+import numpy as np
+import torch
+from safetensors.numpy import save_file
+
+import rule
+import yolo_forward
+
+BATCHES, BATCH, SIZE, CLASSES = 4, 4, 160, 3
+# label, model, learning rate, steps: long and gentle, or short and with large steps
+RUNS = [("yolov8n", "yolov8n", 1e-6, 50), ("yolo11n", "yolo11n", 5e-7, 50),
+        ("yolov8n-short", "yolov8n", 1e-3, 5), ("yolo11n-short", "yolo11n", 1e-3, 4)]
+SGD = dict(momentum=0.937, nesterov=True)
+DECAY = 5e-4
+COLOURS = np.array([[0.9, 0.2, 0.1], [0.1, 0.8, 0.3], [0.2, 0.3, 0.9]], np.float32)
+
+
+def objects(k):
+    """(n, 6) int32 rows of batch k: image, class, x1, y1, x2, y2 in pixels; 1 to 4 per image, image 3 of batch 2 empty."""
+    rows = []
+    for image in range(BATCH):
+        u = (rule.uniform(f"trajectory.{k}.objects.{image}", 21) + 1) / 2
+        count = 0 if (k, image) == (2, 3) else 1 + int(4 * u[20])
+        for a in u[:20].reshape(4, 5)[:count]:
+            w, h = int(12 + 80 * a[0]), int(12 + 80 * a[1])
+            x, y = int((SIZE - w) * a[2]), int((SIZE - h) * a[3])
+            rows.append((image, int(CLASSES * a[4]), x, y, x + w, y + h))
+    return np.array(rows, np.int32)
+
+
+def batch(k, rows):
+    """The training batch: noise with each object painted over in the colour of its class, in order."""
+    pixels = rule.tensor(f"trajectory.{k}.images", (BATCH, 3, SIZE, SIZE), 0.5, 0.5)
+    for image, cls, x1, y1, x2, y2 in rows:
+        pixels[image, :, y1:y2, x1:x2] = COLOURS[cls][:, None, None]
+    corners = rows[:, 2:].astype(np.float32)
+    boxes = np.stack([(corners[:, 0] + corners[:, 2]) / 2, (corners[:, 1] + corners[:, 3]) / 2,
+                      corners[:, 2] - corners[:, 0], corners[:, 3] - corners[:, 1]], 1) / np.float32(SIZE)
+    return {"img": torch.from_numpy(pixels), "batch_idx": torch.from_numpy(rows[:, 0].astype(np.float32)),
+            "cls": torch.from_numpy(rows[:, 1:2].astype(np.float32)), "bboxes": torch.from_numpy(boxes)}
+
+
+def start(name):
+    """The peer with the rule's initial weights; the biases it sets itself are kept and returned."""
+    from ultralytics.cfg import get_cfg
+
+    net = yolo_forward.network(name, CLASSES)
+    net.args = get_cfg()
+    state = net.state_dict()
+    biases = {k: float(v[0]) for k, v in state.items() if k.endswith(".2.bias") and (v == v[0]).all()}
+    yolo_forward.ruled(net, lambda k, shape: rule.initial(k, shape, biases))
+    return net.train(), biases
+
+
+def groups(net):
+    """Weights that decay; norm weights; biases."""
+    weight, norm, bias = [], [], []
+    for name, p in net.named_parameters():
+        if p.requires_grad:
+            (bias if name.endswith(".bias") else norm if p.ndim == 1 else weight).append(p)
+    return [{"params": weight, "weight_decay": DECAY}, {"params": norm, "weight_decay": 0.0},
+            {"params": bias, "weight_decay": 0.0}]
+
+
+def train(name, lr, steps, moved=0.0):
+    net, biases = start(name)
+    if moved:
+        with torch.no_grad():
+            for p in net.parameters():
+                p.mul_(1 + moved * torch.sign(torch.sin(torch.arange(p.numel(), dtype=torch.float32))).view(p.shape))
+    optimizer = torch.optim.SGD(groups(net), lr=lr, **SGD)
+    stored = [objects(k) for k in range(BATCHES)]
+    losses = []
+    for step in range(steps):
+        parts, _ = net(batch(step % BATCHES, stored[step % BATCHES]))
+        optimizer.zero_grad()
+        parts.sum().backward()
+        optimizer.step()
+        losses.append(parts.detach().numpy().copy())
+    return np.stack(losses), biases, net
+
+
+def relative(a, b):
+    return float((np.abs(a.sum(1) - b.sum(1)) / a.sum(1)).max())
+
+
+def main():
+    torch.set_num_threads(1)
+    stored = [objects(k) for k in range(BATCHES)]
+    out, described = {f"objects{k}": rows for k, rows in enumerate(stored)}, {}
+    for label, name, lr, steps in RUNS:
+        losses, biases, net = train(name, lr, steps)
+        noise = relative(losses, train(name, lr, steps, moved=1e-6)[0])
+        print(f"{label}: {losses[0].sum():.3f} -> {losses[-1].sum():.3f}, weights moved by 1e-6 move the losses by {noise:.1e}", flush=True)
+        out[f"{label}/losses"] = losses
+        state = net.state_dict()
+        for k in [k for k in state if k.startswith(("model.0.", "model.2.cv1.")) or k.endswith(".2.bias")]:
+            if state[k].is_floating_point():
+                out[f"{label}/{k}"] = state[k].numpy()
+        described[label] = {"model": name, "lr": lr, "steps": steps, "biases": biases, "noise": noise}
+    notes = {"runs": json.dumps(described), "sgd": json.dumps(SGD | {"weight_decay": DECAY}),
+             "colours": json.dumps(np.round(COLOURS.astype(float), 3).tolist()), "classes": str(CLASSES),
+             "size": str(SIZE), "batch": str(BATCH), "versions": json.dumps(yolo_forward.versions())}
+    path = Path(__file__).resolve().parent / "testdata" / "trajectory.safetensors"
+    save_file(out, path, notes)
+    print(path.stat().st_size, "bytes")
+
+
+if __name__ == "__main__":
+    main()
