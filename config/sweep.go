@@ -37,8 +37,8 @@ func (s *Sweep) Interval() (low, high float64) {
 	return toFloat(s.start), toFloat(s.stop)
 }
 
-// maxSweep bounds the values of one range.
-const maxSweep = 1 << 20
+// maxSweep bounds the values of one range and the jobs of one sweep.
+const maxSweep = 20_000
 
 // values lists the sweep's values. options are those of the group, for glob.
 func (s *Sweep) values(options []string, rnd *rand.Rand) ([]any, error) {
@@ -87,13 +87,14 @@ func (s *Sweep) numbers() ([]any, error) {
 	if start == nil || stop == nil || step == nil || step.Sign() == 0 {
 		return nil, problem("range from %s to %s by %s is not valid", pyStr(s.start), pyStr(s.stop), pyStr(s.step))
 	}
+	count := new(big.Rat).Quo(new(big.Rat).Sub(stop, start), step)
+	if count.Cmp(big.NewRat(maxSweep, 1)) > 0 {
+		return nil, problem("range has more than %d values", maxSweep)
+	}
 	var out []any
 	for start.Cmp(stop)*step.Sign() < 0 {
 		f, _ := start.Float64()
 		out = append(out, f)
-		if len(out) > maxSweep {
-			return nil, problem("range has more than %d values", maxSweep)
-		}
 		start = round28(new(big.Rat).Add(start, step))
 	}
 	return out, nil
@@ -103,12 +104,13 @@ func wholeRange(start, stop, step *big.Int) ([]any, error) {
 	if step.Sign() == 0 {
 		return nil, problem("a range needs a step other than 0")
 	}
+	count := new(big.Int).Quo(new(big.Int).Sub(stop, start), step)
+	if count.Cmp(big.NewInt(maxSweep)) > 0 {
+		return nil, problem("range has more than %d values", maxSweep)
+	}
 	var out []any
 	for at := start; at.Cmp(stop)*step.Sign() < 0; at = new(big.Int).Add(at, step) {
 		out = append(out, shrink(at))
-		if len(out) > maxSweep {
-			return nil, problem("range has more than %d values", maxSweep)
-		}
 	}
 	return out, nil
 }
