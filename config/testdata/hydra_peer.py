@@ -7,7 +7,7 @@ One JSON object a line: the case and the answer of hydra-core 1.3.8 and omegacon
 {"i": "1"}, {"f": "1e-05"}, [list], {"d": [[key, value], ...]} in order. The first
 line names versions and seed. --table adds the fixed cases.
 """
-import argparse, json, math, os, random, shutil, sys, tempfile, warnings
+import argparse, copy, json, math, os, random, shutil, sys, tempfile, warnings
 
 warnings.simplefilter("ignore")
 import yaml
@@ -18,6 +18,7 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import ChoiceSweep, Glob, IntervalSweep, QuotedString, RangeSweep, Sweep
+from hydra._internal.config_repository import CachingConfigRepository
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.types import RunMode
 
@@ -308,7 +309,22 @@ def rand_override(r):
 
 # ---------------------------------------------------------------- compositions
 
-def composition_case(case, keep=None):
+class Copies:
+    """Makes Hydra copy files that it uses twice. It does not by itself: what is merged
+    over the first use is then seen by the second."""
+
+    def __enter__(self):
+        self.load = CachingConfigRepository.load_config
+
+        def load(repo, config_path, load=self.load):
+            return copy.deepcopy(load(repo, config_path))
+        CachingConfigRepository.load_config = load
+
+    def __exit__(self, *_):
+        CachingConfigRepository.load_config = self.load
+
+
+def composition_case(case):
     root = tempfile.mkdtemp()
     case = {"kind": "compose", **case}
     try:
@@ -321,30 +337,38 @@ def composition_case(case, keep=None):
         with initialize_config_dir(root, version_base="1.3"):
             loader = GlobalHydra.instance().config_loader()
             try:
-                lists = loader.compute_defaults_list(case["name"], case["overrides"], RunMode.RUN)
-                cfg = loader.load_configuration(case["name"], case["overrides"], run_mode=RunMode.RUN)
+                case["answer"] = composed(loader, case)
+                paths = [d[0] for d in case["answer"]["defaults"]]
+                if len(set(paths)) < len(paths):
+                    with Copies():
+                        if composed(loader, case) != case["answer"]:
+                            return None  # a difference on purpose, see docs/configuration.md
             except RecursionError:
                 return None
             except Exception as e:
                 case["answer"], case["why"] = "error", str(e)[:200].replace(root, "")
-                return case
-            out = {"choices": typed({k: v for k, v in OmegaConf.to_container(cfg.hydra.runtime.choices).items() if not k.startswith("hydra")}),
-                   "defaults": [[d.config_path, d.package, d.is_self] for d in lists.defaults if not d.config_path.startswith("hydra/")],
-                   "dirname": cfg.hydra.job._get_node("override_dirname")._value()}
-            HydraConfig.instance().set_config(cfg)
-            task = cfg.copy()
-            OmegaConf.set_struct(task, False)
-            del task["hydra"]
-            out["config"] = typed(OmegaConf.to_container(task, resolve=False))
-            out["yaml"] = OmegaConf.to_yaml(task)
-            try:
-                out["resolved"] = typed(OmegaConf.to_container(task, resolve=True))
-            except Exception:
-                out["resolved"] = {"error": True}
-            case["answer"] = out
             return case
     finally:
         shutil.rmtree(root)
+
+
+def composed(loader, case):
+    lists = loader.compute_defaults_list(case["name"], case["overrides"], RunMode.RUN)
+    cfg = loader.load_configuration(case["name"], case["overrides"], run_mode=RunMode.RUN)
+    out = {"choices": typed({k: v for k, v in OmegaConf.to_container(cfg.hydra.runtime.choices).items() if not k.startswith("hydra")}),
+           "defaults": [[d.config_path, d.package, d.is_self] for d in lists.defaults if not d.config_path.startswith("hydra/")],
+           "dirname": cfg.hydra.job._get_node("override_dirname")._value()}
+    HydraConfig.instance().set_config(cfg)
+    task = cfg.copy()
+    OmegaConf.set_struct(task, False)
+    del task["hydra"]
+    out["config"] = typed(OmegaConf.to_container(task, resolve=False))
+    out["yaml"] = OmegaConf.to_yaml(task)
+    try:
+        out["resolved"] = typed(OmegaConf.to_container(task, resolve=True))
+    except Exception:
+        out["resolved"] = {"error": True}
+    return out
 
 
 GROUPS = ["db", "opt", "srv", "db/eng"]
