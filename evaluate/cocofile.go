@@ -285,6 +285,14 @@ func readPair(gt, dt io.Reader, cfg DetectionConfig, lim Limits) (*Detection, er
 		return nil, fmt.Errorf("evaluate: read truth: %w", err)
 	}
 	cfg.Classes = f.names()
+	if cfg.Groups == nil {
+		cfg.Groups = map[string]string{}
+		for i, c := range f.classes {
+			if c.Frequency != "" {
+				cfg.Groups[cfg.Classes[i]] = c.Frequency
+			}
+		}
+	}
 	d, err := NewDetection(cfg)
 	if err != nil {
 		return nil, err

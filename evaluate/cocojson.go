@@ -73,8 +73,9 @@ type cocoImage struct {
 }
 
 type cocoClass struct {
-	ID   *ident `json:"id"`
-	Name string `json:"name"`
+	ID        *ident `json:"id"`
+	Name      string `json:"name"`
+	Frequency string `json:"frequency"` // of LVIS
 }
 
 type cocoObject struct {

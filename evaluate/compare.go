@@ -69,15 +69,56 @@ func CompareDetections(a, b *Detection, boot Bootstrap) ([]Difference, error) {
 	}
 	sa, sb := newWeighted(a.cfg, left), newWeighted(a.cfg, right)
 	ones := slices.Repeat([]float64{1}, len(left))
-	out := []Difference{sample.difference("AP", sa.ap(0, len(a.cfg.Thresholds)), sb.ap(0, len(a.cfg.Thresholds)), ones)}
-	if k := thresholdIndex(a.cfg.Thresholds, 0.5); k >= 0 {
-		out = append(out, sample.difference("AP50", sa.ap(k, k+1), sb.ap(k, k+1), ones))
+	var out []Difference
+	theirs := sb.numbers(right)
+	for i, n := range sa.numbers(left) {
+		out = append(out, sample.difference(n.name, n.stat, theirs[i].stat, ones))
 	}
-	for i, name := range []string{"precision", "recall", "F1"} {
-		out = append(out, sample.difference(name, sa.rate(i), sb.rate(i), ones))
+	return out, nil
+}
+
+// Estimate is a number with its interval.
+type Estimate struct {
+	Name     string   `json:"name"`
+	Value    float64  `json:"value"`
+	Interval Interval `json:"interval"`
+}
+
+// Intervals gives AP, AP50 where it is among the thresholds, precision, recall,
+// F1 and MAE with intervals drawn by bootstrap over groups of pictures.
+func (d *Detection) Intervals(boot Bootstrap) ([]Estimate, error) {
+	pictures := d.sorted()
+	groups := make([]string, len(pictures))
+	for i := range pictures {
+		groups[i] = pictures[i].group
 	}
-	ca, cb := countError(left, sa), countError(right, sb)
-	return append(out, sample.difference("MAE", ca, cb, ones)), nil
+	sample, err := boot.draws(groups)
+	if err != nil {
+		return nil, err
+	}
+	s := newWeighted(d.cfg, pictures)
+	ones := slices.Repeat([]float64{1}, len(pictures))
+	var out []Estimate
+	for _, n := range s.numbers(pictures) {
+		out = append(out, Estimate{n.name, n.stat(ones), sample.interval(n.stat)})
+	}
+	return out, nil
+}
+
+// statistic is a number of a resample.
+type statistic struct {
+	name string
+	stat func(w []float64) float64
+}
+
+// numbers are the statistics that have intervals and are compared.
+func (s *weighted) numbers(pictures []picture) []statistic {
+	out := []statistic{{"AP", s.ap(0, len(s.cfg.Thresholds))}}
+	if k := thresholdIndex(s.cfg.Thresholds, 0.5); k >= 0 {
+		out = append(out, statistic{"AP50", s.ap(k, k+1)})
+	}
+	return append(out, statistic{"precision", s.rate(0)}, statistic{"recall", s.rate(1)}, statistic{"F1", s.rate(2)},
+		statistic{"MAE", countError(pictures, s)})
 }
 
 // weighted computes numbers of resamples without matching again.

@@ -51,6 +51,11 @@ type DetectionConfig struct {
 	// anything is measured.
 	SingleClass string
 
+	// Groups names for classes the group in whose AP they count: with "r", "c"
+	// and "f", as LVIS has them, the values are APr, APc and APf. Files state
+	// it as the frequency of their categories.
+	Groups map[string]string
+
 	IoU     float64 // at which precision, recall and F1 are told
 	Conf    float64 // least score of detections for those
 	Workers int     // goroutines; 0 means one per processor. Results do not depend on it

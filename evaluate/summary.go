@@ -2,6 +2,7 @@ package evaluate
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 
 	"github.com/wildtrain/sdk/wildtrain"
@@ -64,6 +65,9 @@ func summarize(cfg DetectionConfig, pictures []picture) *Summary {
 	s.add("best_recall", best.recall)
 	s.add("best_F1", best.f1)
 	s.add("best_confidence", best.score)
+	for _, g := range cfg.groupValues(names, curves) {
+		s.add(g.Name, g.Value)
+	}
 	for _, c := range s.Classes {
 		s.add("AP/"+c.Name, c.AP)
 	}
@@ -125,6 +129,21 @@ func (c DetectionConfig) cocoValues(all []classCurves) Values {
 	}
 	for i, a := range c.Areas[1:] {
 		add("AR"+short(a.Name), meanOver(recalls(area(i+1))))
+	}
+	return out
+}
+
+// groupValues are the AP of the groups, in alphabetical order.
+func (c DetectionConfig) groupValues(names []string, all []classCurves) Values {
+	members := map[string][]curve{}
+	for i, name := range names {
+		if g := c.Groups[name]; g != "" {
+			members[g] = append(members[g], all[i].areas[0])
+		}
+	}
+	var out Values
+	for _, g := range slices.Sorted(maps.Keys(members)) {
+		out = append(out, wildtrain.Value{Name: "AP" + g, Value: meanOver(precisions(members[g], 0, len(c.Thresholds)))})
 	}
 	return out
 }

@@ -95,6 +95,9 @@ func page(in Input, figures []figure) ([]byte, error) {
 
 func sections(in Input) []section {
 	var out []section
+	if len(in.Intervals) > 0 {
+		out = append(out, intervalTable(in.Intervals).section("Intervals", "95 % by bootstrap over groups of pictures."))
+	}
 	if g := table(in); len(g) > 1 {
 		note := ""
 		if in.Detection != nil {
@@ -104,6 +107,9 @@ func sections(in Input) []section {
 	}
 	if len(in.Counting) > 0 {
 		out = append(out, countingTable(in.Counting).section("Counting, per picture", "Errors are found minus true. Intervals are drawn by bootstrap over groups of pictures."))
+	}
+	if len(in.Counting) > 0 {
+		out = append(out, binTable(in.Counting[0]).section("Counting by herd size", "All classes together."))
 	}
 	if in.Errors != nil {
 		out = append(out, errorTable(in.Errors).section("Mistakes", "How often each kind happens at any confidence, and the AP50 that repairing it would gain (TIDE)."))

@@ -32,6 +32,7 @@ type Input struct {
 	Classes []string // by class index, for the labels on pictures
 
 	Detection *evaluate.Summary
+	Intervals []evaluate.Estimate
 	Counting  []evaluate.Counting
 	Counts    []evaluate.PictureCount
 	Errors    *evaluate.ErrorReport
@@ -53,6 +54,9 @@ func Of(d *evaluate.Detection) (Input, error) {
 	cfg := d.Config()
 	in.Classes = cfg.Classes
 	in.Confusion = d.Confusion()
+	if in.Intervals, err = d.Intervals(evaluate.Bootstrap{Resamples: 200, Level: 0.95, Seed: 1}); err != nil {
+		return in, err
+	}
 	in.Counts = d.PictureCounts()
 	if in.Counting, err = d.Counting(evaluate.DefaultCounting()); err != nil {
 		return in, err
@@ -122,10 +126,11 @@ func texts(in Input) ([]file, error) {
 		Detection      *evaluate.Summary               `json:"detection,omitempty"`
 		Classification *evaluate.ClassificationSummary `json:"classification,omitempty"`
 		Confusion      *evaluate.Confusion             `json:"confusion,omitempty"`
+		Intervals      []evaluate.Estimate             `json:"intervals,omitempty"`
 		Counting       []evaluate.Counting             `json:"counting,omitempty"`
 		Errors         *evaluate.ErrorReport           `json:"errors,omitempty"`
 		Grid           []evaluate.GridPoint            `json:"grid,omitempty"`
-	}{in.Title, in.Facts, in.Detection, in.Classification, in.Confusion, in.Counting, in.Errors, in.Grid}, "", "  ")
+	}{in.Title, in.Facts, in.Detection, in.Classification, in.Confusion, in.Intervals, in.Counting, in.Errors, in.Grid}, "", "  ")
 	if err != nil {
 		return nil, fmt.Errorf("report: write report.json: %w", err)
 	}

@@ -107,6 +107,34 @@ func fixed(v float64) string { return strconv.FormatFloat(v, 'f', 3, 64) }
 
 func interval(i evaluate.Interval) string { return fixed(i.Low) + " to " + fixed(i.High) }
 
+// binTable tells how the error of all animals together depends on the herd.
+func binTable(c evaluate.Counting) grid {
+	g := grid{{"animals in the picture", "pictures", "MAE", "bias"}}
+	for _, b := range c.Bins {
+		name := fmt.Sprintf("%d to %d", b.From, b.To)
+		switch {
+		case b.To < 0:
+			name = fmt.Sprintf("%d and more", b.From)
+		case b.To == b.From:
+			name = strconv.Itoa(b.From)
+		}
+		if b.Pictures == 0 {
+			g = append(g, []string{name, "0", "–", "–"})
+			continue
+		}
+		g = append(g, []string{name, strconv.Itoa(b.Pictures), fixed(b.MAE), fixed(b.Bias)})
+	}
+	return g
+}
+
+func intervalTable(all []evaluate.Estimate) grid {
+	g := grid{{"number", "value", "95 % interval"}}
+	for _, e := range all {
+		g = append(g, []string{e.Name, fixed(e.Value), interval(e.Interval)})
+	}
+	return g
+}
+
 func errorTable(r *evaluate.ErrorReport) grid {
 	g := grid{{"mistake", "count", "AP50 lost"}}
 	for _, e := range r.Errors {
@@ -150,9 +178,13 @@ func markdown(in Input) []byte {
 		g = append(g, []string{v.Name, brief(v.Value)})
 	}
 	g.markdown(&b, "Numbers")
+	intervalTable(in.Intervals).markdown(&b, "Intervals")
 	table(in).short().markdown(&b, "Classes")
 	if len(in.Counting) > 0 {
 		countingTable(in.Counting).markdown(&b, "Counting, per picture")
+	}
+	if len(in.Counting) > 0 {
+		binTable(in.Counting[0]).markdown(&b, "Counting by herd size")
 	}
 	if in.Errors != nil {
 		errorTable(in.Errors).markdown(&b, "Mistakes")

@@ -1,0 +1,63 @@
+package evaluate
+
+import (
+	"bytes"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/wildtrain/sdk/wildtrain"
+)
+
+func TestAnnotationTools(t *testing.T) {
+	pictures := []ExchangePicture{{Image: "a/b.jpg", Width: 200, Height: 100, Objects: []wildtrain.Object{{Box: wildtrain.BoxXYWH(50, -10, 100, 60), Class: 1, Score: 0.5}}}, {Image: "c.png", Width: 1, Height: 1}}
+	classes := []string{"impala", "zebra"}
+	var b bytes.Buffer
+	require.NoError(t, WriteFiftyOne(&b, pictures, classes))
+	require.JSONEq(t, `{"classes":["impala","zebra"],"labels":{"b":[{"label":"zebra","bounding_box":[0.25,0,0.5,0.5],"confidence":0.5}],"c":[]}}`, b.String())
+	b.Reset()
+	require.NoError(t, WriteLabelStudio(&b, pictures, classes, DefaultLabelStudio()))
+	require.JSONEq(t, `[{"data":{"image":"a/b.jpg"},"predictions":[{"model_version":"wildtrain","score":0.5,"result":[
+		{"id":"p0_0","type":"rectanglelabels","from_name":"label","to_name":"image","original_width":200,"original_height":100,"image_rotation":0,"score":0.5,
+		 "value":{"x":25,"y":0,"width":50,"height":50,"rotation":0,"rectanglelabels":["zebra"]}}]}]},
+		{"data":{"image":"c.png"},"predictions":[{"model_version":"wildtrain","score":0,"result":[]}]}]`, b.String())
+	require.ErrorContains(t, WriteFiftyOne(&b, pictures, classes[:1]), "a/b.jpg: object 0: class 1")
+	pictures[0].Width = 0
+	require.ErrorContains(t, WriteLabelStudio(&b, pictures, classes, DefaultLabelStudio()), "a/b.jpg")
+	require.ErrorContains(t, WriteFiftyOne(&b, []ExchangePicture{pictures[1], pictures[1]}, classes), "two pictures")
+}
+
+func TestFrequencyGroups(t *testing.T) {
+	gt := `{"images":[{"id":1}],"categories":[{"id":1,"name":"a","frequency":"f"},{"id":2,"name":"b","frequency":"r"},{"id":3,"name":"c","frequency":"r"}],
+	 "annotations":[{"image_id":1,"category_id":1,"bbox":[0,0,9,9]},{"image_id":1,"category_id":2,"bbox":[20,0,9,9]},{"image_id":1,"category_id":3,"bbox":[40,0,9,9]}]}`
+	dt := `[{"image_id":1,"category_id":1,"bbox":[0,0,9,9],"score":1},{"image_id":1,"category_id":3,"bbox":[40,0,9,9],"score":1}]`
+	s, err := COCO(strings.NewReader(gt), strings.NewReader(dt), DefaultDetectionConfig(nil), DefaultLimits())
+	require.NoError(t, err)
+	for name, want := range map[string]float64{"APr": 0.5, "APf": 1, "AP": 2.0 / 3} {
+		got, ok := s.Values.Get(name)
+		require.True(t, ok, name)
+		require.InDelta(t, want, got, 1e-9, name)
+	}
+	_, ok := s.Values.Get("APc")
+	require.False(t, ok, "no class is common")
+}
+
+func TestIntervalsHoldTheNumbers(t *testing.T) {
+	a, _ := twins(t, 0.3)
+	boot := DefaultBootstrap()
+	boot.Resamples = 200
+	got, err := a.Intervals(boot)
+	require.NoError(t, err)
+	s, err := a.Summary()
+	require.NoError(t, err)
+	for _, e := range got {
+		if want, ok := s.Values.Get(e.Name); ok {
+			require.InDelta(t, want, e.Value, 1e-9, e.Name)
+		}
+		require.LessOrEqual(t, e.Interval.Low, e.Value, e.Name)
+		require.GreaterOrEqual(t, e.Interval.High, e.Value, e.Name)
+		require.Less(t, e.Interval.High-e.Interval.Low, 0.5, e.Name)
+		require.Equal(t, e.Name == "precision", e.Interval.High == e.Interval.Low, "%s: all that is found is right, nothing else is certain", e.Name)
+	}
+}
