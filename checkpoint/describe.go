@@ -25,6 +25,11 @@ func (f *File) Description() (d wildtrain.Description, ok bool) {
 	if !ok || json.Unmarshal([]byte(text), &d) != nil {
 		return wildtrain.Description{}, false
 	}
+	if d.InputSize == [2]int{} { // the first files named it as Go does; the other names differ in case only
+		var old struct{ InputSize [2]int }
+		_ = json.Unmarshal([]byte(text), &old) // where it fails there is no size
+		d.InputSize = old.InputSize
+	}
 	return d, true
 }
 

@@ -294,6 +294,15 @@ func TestClassesAreFound(t *testing.T) {
 	assert.True(t, ok)
 	assert.Equal(t, want, got)
 	assert.Equal(t, want.Classes, f.Classes())
+
+	old := `{"Task":"detection","Architecture":"yolo11n","Classes":["hippo"],"InputSize":[320,640],"Stride":0,"Parameters":0,"License":""}`
+	require.NoError(t, Export(path, state(1), map[string]string{"wildtrain": old}))
+	f, err = Open(path)
+	require.NoError(t, err)
+	defer f.Close()
+	got, ok = f.Description()
+	assert.True(t, ok, "as the first files were written")
+	assert.Equal(t, want, got)
 }
 
 func TestFillConvertsAndKeepsWhatDoesNotFit(t *testing.T) {

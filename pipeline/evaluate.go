@@ -56,7 +56,7 @@ func (e *Env) Evaluate(ctx context.Context, s Settings, out string) (result *Eva
 	}
 	worst := worstPictures{conf: s.Evaluate.Conf, iou: s.Evaluate.IoU}
 	m.Postprocess(s.Evaluate.Postprocess)
-	err = eachPrediction(ctx, m, data, wildtrain.Stage(s.Evaluate.Split), func(p wildtrain.Prediction, sample wildtrain.Sample) error {
+	err = e.eachPrediction(ctx, m, data, wildtrain.Stage(s.Evaluate.Split), wildtrain.Stage(s.Evaluate.Split), func(p wildtrain.Prediction, sample wildtrain.Sample) error {
 		if err := d.Update([]wildtrain.Prediction{p}, []wildtrain.Sample{sample}); err != nil {
 			return err
 		}

@@ -32,6 +32,9 @@ type PredictOptions struct {
 // and, if asked for, a copy of each picture with its boxes.
 func (e *Env) Predict(ctx context.Context, s Settings, o PredictOptions) (found []wildtrain.Prediction, err error) {
 	if len(o.Sources) == 0 {
+		o.Sources = s.Sources
+	}
+	if len(o.Sources) == 0 {
 		return nil, errors.New("pipeline: predict: no source: name a file, a folder or a pattern")
 	}
 	m, err := e.open(s)
@@ -52,11 +55,15 @@ func (e *Env) Predict(ctx context.Context, s Settings, o PredictOptions) (found 
 		return nil, err
 	}
 	defer data.Close()
+	// what can be wrong with the pictures' headers is found before anything is written
+	if err := data.Setup(ctx, wildtrain.Test); err != nil {
+		return nil, err
+	}
 	w := &predictionWriter{out: o.Out, pictures: o.Pictures, classes: d.Classes}
 	if err := w.open(); err != nil {
 		return nil, err
 	}
-	err = eachPrediction(ctx, m, data, wildtrain.Test, func(p wildtrain.Prediction, sample wildtrain.Sample) error {
+	err = e.eachPrediction(ctx, m, data, wildtrain.Test, "predict", func(p wildtrain.Prediction, sample wildtrain.Sample) error {
 		found = append(found, p)
 		if err := w.add(p, sample); err != nil {
 			return err
@@ -72,8 +79,8 @@ func (e *Env) Predict(ctx context.Context, s Settings, o PredictOptions) (found 
 	return found, w.close()
 }
 
-// eachPrediction runs m over one stage.
-func eachPrediction(ctx context.Context, m wildtrain.Model, data wildtrain.DataModule, stage wildtrain.Stage, each func(wildtrain.Prediction, wildtrain.Sample) error) error {
+// eachPrediction runs m over one stage and shows, under a name, how far it is.
+func (e *Env) eachPrediction(ctx context.Context, m wildtrain.Model, data wildtrain.DataModule, stage, name wildtrain.Stage, each func(wildtrain.Prediction, wildtrain.Sample) error) error {
 	if err := data.Setup(ctx, stage); err != nil {
 		return err
 	}
@@ -81,6 +88,15 @@ func eachPrediction(ctx context.Context, m wildtrain.Model, data wildtrain.DataM
 	if err != nil {
 		return err
 	}
+	show := func(wildtrain.Event) {}
+	if c := e.console(); c != nil {
+		show = func(ev wildtrain.Event) { _ = c.Handle(ctx, &ev) } // it never fails
+	}
+	show(wildtrain.Event{Kind: wildtrain.ValidateStart, Stage: name})
+	images, batches := 0, 0
+	defer func() {
+		show(wildtrain.Event{Kind: wildtrain.ValidateEnd, Stage: name, Values: []wildtrain.Value{{Name: "images", Value: float64(images)}}})
+	}()
 	for b, err := range l.Batches(ctx) {
 		if err != nil {
 			return err
@@ -96,6 +112,8 @@ func eachPrediction(ctx context.Context, m wildtrain.Model, data wildtrain.DataM
 				return err
 			}
 		}
+		images, batches = images+len(samples), batches+1
+		show(wildtrain.Event{Kind: wildtrain.ValidateStep, Stage: name, Batch: batches, Batches: l.Len(), Images: len(samples)})
 	}
 	return nil
 }
@@ -127,11 +145,11 @@ type predictionWriter struct {
 	classes    []string
 	images     []cocoImage
 	detections []cocoDetection
-	names      map[string]int
+	names      map[string]bool // of pictures written
 }
 
 func (w *predictionWriter) open() error {
-	w.names = map[string]int{}
+	w.names = map[string]bool{}
 	if w.out == "" {
 		return nil
 	}
@@ -173,12 +191,12 @@ func (w *predictionWriter) add(p wildtrain.Prediction, s wildtrain.Sample) error
 func (w *predictionWriter) pictureName(id string) string {
 	base := filepath.Base(filepath.FromSlash(id))
 	base = strings.TrimSuffix(base, filepath.Ext(base))
-	n := w.names[base]
-	w.names[base]++
-	if n > 0 {
-		base = fmt.Sprintf("%s-%d", base, n+1)
+	name := base
+	for n := 2; w.names[name]; n++ {
+		name = fmt.Sprintf("%s-%d", base, n)
 	}
-	return base + ".png"
+	w.names[name] = true
+	return name + ".png"
 }
 
 func (w *predictionWriter) close() error {

@@ -76,7 +76,7 @@ func DefaultSettings() Settings {
 		Optimizer: wildtrain.DefaultOptimizer("SGD"),
 		Hardware:  Hardware{Device: "auto", Precision: "fp32", ChannelsLast: "auto"},
 		Predict:   detection.PredictPostprocess(), Draw: true,
-		Evaluate:  Evaluation{Split: "val", Postprocess: detection.EvaluatePostprocess(), IoU: 0.5, Conf: 0.25},
+		Evaluate: Evaluation{Split: "val", Postprocess: detection.EvaluatePostprocess(), IoU: 0.5, Conf: 0.25},
 	}
 }
 

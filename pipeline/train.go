@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 
 	"github.com/wildtrain/sdk/checkpoint"
@@ -27,7 +29,7 @@ type Trained struct {
 // the metrics of every epoch and the final model. Where ctx is cancelled, "last"
 // is saved before Train returns, and Settings.Resume goes on from there.
 func (e *Env) Train(ctx context.Context, s Settings) (out *Trained, err error) {
-	if err := s.Validate(); err != nil {
+	if err := errors.Join(s.Validate(), badSettings(s.Loop.Validate())); err != nil {
 		return nil, err
 	}
 	data, err := e.data(s)
@@ -35,7 +37,11 @@ func (e *Env) Train(ctx context.Context, s Settings) (out *Trained, err error) {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, data.Close()) }()
-	m, err := e.build(s, wildtrain.Names(data.Classes()))
+	classes := wildtrain.Names(data.Classes())
+	if err := checkClasses(s.Model.Classes, classes); err != nil {
+		return nil, err
+	}
+	m, err := e.build(s, classes)
 	if err != nil {
 		return nil, err
 	}
@@ -45,16 +51,40 @@ func (e *Env) Train(ctx context.Context, s Settings) (out *Trained, err error) {
 			return nil, err
 		}
 	}
-	// what can be wrong with the data is found before a run folder is made
-	if err := data.Setup(ctx, wildtrain.Train); err != nil {
+	// what can be wrong with data and model is found before a run folder is made
+	if err := setup(ctx, s, data); err != nil {
 		return nil, err
 	}
+	if s.Resume != "" {
+		if err := checkResume(s.Resume, m.Describe()); err != nil {
+			return nil, err
+		}
+	}
 	s.chooseOptimizer(len(data.Records(wildtrain.Train)), len(data.Classes()))
-	run, err := e.runFolder(ctx, s)
+	return e.fit(ctx, s, m, data)
+}
+
+// fit trains in a run folder. A new one is taken away again where training
+// cannot even begin.
+func (e *Env) fit(ctx context.Context, s Settings, m *detection.YOLO, data *datamodule.Detection) (out *Trained, err error) {
+	run, err := e.runFolder(s)
 	if err != nil {
 		return nil, err
 	}
-	trainer, closers, err := e.trainer(s, run, data)
+	begun := s.Resume != ""
+	defer func() {
+		if !begun {
+			out, err = nil, errors.Join(err, os.RemoveAll(run.Dir()))
+		}
+	}()
+	begin := wildtrain.CallbackFunc(func(_ context.Context, ev *wildtrain.Event) error {
+		if ev.Kind != wildtrain.FitStart {
+			return nil
+		}
+		begun = true
+		return writeFiles(run, s.Files) // a resumed run goes on under these settings
+	})
+	trainer, closers, err := e.trainer(s, run, data, begin)
 	if err != nil {
 		return nil, err
 	}
@@ -67,16 +97,64 @@ func (e *Env) Train(ctx context.Context, s Settings) (out *Trained, err error) {
 	return out, e.finish(s, run, m, data, result)
 }
 
+// setup opens the splits that s trains and validates on.
+func setup(ctx context.Context, s Settings, data *datamodule.Detection) error {
+	if err := data.Setup(ctx, wildtrain.Train); err != nil {
+		return err
+	}
+	if s.Loop.ValidateEvery == 0 {
+		return nil
+	}
+	err := data.Setup(ctx, wildtrain.Val)
+	if errors.Is(err, wildtrain.ErrNoSplit) {
+		return fmt.Errorf("%w (training.val=false trains without)", err)
+	}
+	return err
+}
+
+// checkClasses holds classes that settings give a model against the data's.
+func checkClasses(given, data []string) error {
+	if len(given) == 0 || len(given) == len(data) && (slices.Equal(given, data) || slices.Equal(given, numbered(len(data)))) {
+		return nil
+	}
+	return badSettings(fmt.Errorf("pipeline: model.classes or model.names say %d classes %q, the data has %d %q", len(given), given, len(data), data))
+}
+
+// checkResume holds the model against the one that a run was begun with.
+func checkResume(dir string, now wildtrain.Description) error {
+	last, err := checkpoint.Open(filepath.Join(dir, "checkpoints", "last"))
+	if err != nil {
+		return err
+	}
+	defer last.Close()
+	before, ok := last.Description()
+	switch {
+	case !ok:
+		return nil // the loop finds out whether the tensors fit
+	case before.Architecture != now.Architecture:
+		return badSettings(fmt.Errorf("pipeline: resume %s: it trains %s, the settings say %s", dir, before.Architecture, now.Architecture))
+	case !slices.Equal(before.Classes, now.Classes):
+		return badSettings(fmt.Errorf("pipeline: resume %s: it learns %q, the data has %q now", dir, before.Classes, now.Classes))
+	}
+	return nil
+}
+
 // data opens the data module for s.
 func (e *Env) data(s Settings) (*datamodule.Detection, error) {
 	cfg := s.Data
 	cfg.Seed, cfg.ImageSize, cfg.Epochs, cfg.Batch = s.Seed, s.Model.ImageSize, s.Loop.Epochs, s.Loop.Batch
 	cfg.Logger = e.log()
+	if cfg.Root == "" && len(cfg.Roots) == 0 {
+		return nil, badSettings(errors.New("pipeline: data.root is missing: name the folder of the data (data.root=FOLDER)"))
+	}
+	if err := cfg.Validate(); err != nil {
+		return nil, badSettings(err)
+	}
 	return datamodule.NewDetection(cfg)
 }
 
 // runFolder opens the folder to resume in or makes a new one.
-func (e *Env) runFolder(ctx context.Context, s Settings) (*checkpoint.Run, error) {
+func (e *Env) runFolder(s Settings) (*checkpoint.Run, error) {
 	if s.Resume != "" {
 		return checkpoint.OpenRun(s.Resume)
 	}
@@ -84,22 +162,30 @@ func (e *Env) runFolder(ctx context.Context, s Settings) (*checkpoint.Run, error
 	if err != nil {
 		return nil, err
 	}
-	for name, content := range s.Files {
+	extra := map[string]string{"libtorch": torch.Version(), "threads": strconv.Itoa(torch.Threads()), "device": s.Hardware.Device, "precision": s.Hardware.Precision}
+	if err := errors.Join(writeFiles(run, s.Files), run.WriteEnvironment(extra)); err != nil {
+		return nil, errors.Join(err, os.RemoveAll(run.Dir()))
+	}
+	return run, nil
+}
+
+// writeFiles writes files into a run's folder, by relative name.
+func writeFiles(run *checkpoint.Run, files map[string][]byte) error {
+	for name, content := range files {
 		path := run.Path(filepath.FromSlash(name))
 		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-			return nil, fmt.Errorf("pipeline: train: %w", err)
+			return fmt.Errorf("pipeline: train: %w", err)
 		}
 		err := checkpoint.WriteFile(path, func(w io.Writer) error { _, err := w.Write(content); return err })
 		if err != nil {
-			return nil, err
+			return err
 		}
 	}
-	extra := map[string]string{"libtorch": torch.Version(), "threads": strconv.Itoa(torch.Threads()), "device": s.Hardware.Device, "precision": s.Hardware.Precision}
-	return run, run.WriteEnvironment(extra)
+	return nil
 }
 
 // trainer puts the loop together with its collaborators; closers ends them.
-func (e *Env) trainer(s Settings, run *checkpoint.Run, data *datamodule.Detection) (*wildtrain.Loop, func() error, error) {
+func (e *Env) trainer(s Settings, run *checkpoint.Run, data *datamodule.Detection, first wildtrain.Callback) (*wildtrain.Loop, func() error, error) {
 	csv, err := wildtrain.NewCSVLog(filepath.Join(run.Dir(), "metrics.csv"))
 	if err != nil {
 		return nil, nil, err
@@ -113,16 +199,17 @@ func (e *Env) trainer(s Settings, run *checkpoint.Run, data *datamodule.Detectio
 	if err != nil {
 		return nil, nil, errors.Join(err, closers())
 	}
-	callbacks := []wildtrain.Callback{events}
-	if e.Progress != nil {
-		callbacks = append(callbacks, wildtrain.NewConsole(e.Progress, e.Terminal))
+	callbacks, log := []wildtrain.Callback{first, events}, e.log()
+	if c := e.console(); c != nil {
+		callbacks = append(callbacks, c)
+		log = slog.New(slog.DiscardHandler) // the console shows the loop's warnings
 	}
 	opts := []wildtrain.Option{
 		wildtrain.WithOptimizer(s.Optimizer),
 		wildtrain.WithMetrics(m),
 		wildtrain.WithCallbacks(append(callbacks, e.Callbacks...)...),
 		wildtrain.WithLoggers(append([]wildtrain.Logger{csv}, e.Loggers...)...),
-		wildtrain.WithSaver(run), wildtrain.WithLogger(e.log()),
+		wildtrain.WithSaver(run), wildtrain.WithLogger(log),
 	}
 	if s.Resume != "" {
 		opts = append(opts, wildtrain.WithResume())

@@ -98,16 +98,16 @@ func (c *Console) step(e *Event, where string) {
 	if spent := now.Sub(c.stage).Seconds(); spent > 0 {
 		text += fmt.Sprintf("  %.1f images/s", float64(c.images)/spent)
 	}
+	if e.Kind == StepEnd { // before the losses, which a narrow terminal cuts
+		left := (e.Epochs-e.Progress.Epoch)*e.Batches - e.Batch
+		text += "  left " + (now.Sub(c.begun) / time.Duration(c.batches) * time.Duration(left)).Round(time.Second).String()
+	}
 	if e.Losses != nil {
 		if values, err := e.Losses.Values(); err == nil {
 			for i, n := range e.Losses.Names() {
 				text += fmt.Sprintf("  %s %.4g", n, values[i])
 			}
 		}
-	}
-	if e.Kind == StepEnd {
-		left := (e.Epochs-e.Progress.Epoch)*e.Batches - e.Batch
-		text += "  left " + (now.Sub(c.begun) / time.Duration(c.batches) * time.Duration(left)).Round(time.Second).String()
 	}
 	if c.terminal {
 		fmt.Fprintf(c.w, "\r%s\x1b[K", cut(text, c.Width-1))

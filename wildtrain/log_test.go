@@ -115,9 +115,9 @@ func TestEventLog(t *testing.T) {
 func TestConsolePlain(t *testing.T) {
 	require.Equal(t, strings.TrimLeft(`
 training linear: 51 parameters, 3 classes, epoch 1 of 2
-epoch 1/2  2/3  0.8 images/s  loss L  wrong L  left 40s
+epoch 1/2  2/3  0.8 images/s  left 40s  loss L  wrong L
 epoch 1/2  train/loss L  train/wrong L  accuracy L  val/loss L  lr L
-epoch 2/2  2/3  0.8 images/s  loss L  wrong L  left 10s
+epoch 2/2  2/3  0.8 images/s  left 10s  loss L  wrong L
 epoch 2/2  train/loss L  train/wrong L  accuracy L  val/loss L  lr L
 done: best accuracy L in epoch L
 `, "\n"), withoutNumbers(watch(t, false)))
@@ -125,8 +125,8 @@ done: best accuracy L in epoch L
 
 func TestConsoleTerminal(t *testing.T) {
 	out := watch(t, true)
-	require.Contains(t, out, "\repoch 1/2  1/3 [======              ]  0.8 images/s  loss ")
-	require.Contains(t, out, "\repoch 1/2  3/3 [====================]  0.8 images/s  loss ")
+	require.Contains(t, out, "\repoch 1/2  1/3 [======              ]  0.8 images/s  left 50s  loss ")
+	require.Contains(t, out, "\repoch 1/2  3/3 [====================]  0.8 images/s  left 30s  loss ")
 	for _, line := range strings.Split(out, "\n") {
 		if i := strings.LastIndex(line, "\x1b[K"); i >= 0 {
 			require.NotContains(t, line[i+3:], "\r", "an open line is erased before a whole one")

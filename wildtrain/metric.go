@@ -4,8 +4,8 @@ import "context"
 
 // Value is one number with its name, as metrics, losses and loggers use it.
 type Value struct {
-	Name  string
-	Value float64
+	Name  string  `json:"name"`
+	Value float64 `json:"value"`
 }
 
 // Metric gathers over batches and computes at the end. Update takes predictions

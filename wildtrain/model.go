@@ -8,13 +8,13 @@ import (
 
 // Description tells what a model is.
 type Description struct {
-	Task         string   // "detection" or "classification"
-	Architecture string   // "yolo11n", "fasterrcnn_resnet50_fpn", …
-	Classes      []string // by class index
-	InputSize    [2]int   // height and width the model was built for; 0 where any
-	Stride       int      // sides of the input are multiples of this; 0 where any
-	Parameters   int64    // trainable and frozen numbers, buffers excluded
-	License      string   // of the weights: SPDX identifier, "" for weights made here
+	Task         string   `json:"task"`         // "detection" or "classification"
+	Architecture string   `json:"architecture"` // "yolo11n", "fasterrcnn_resnet50_fpn", …
+	Classes      []string `json:"classes"`      // by class index
+	InputSize    [2]int   `json:"input_size"`   // height and width the model was built for; 0 where any
+	Stride       int      `json:"stride"`       // sides of the input are multiples of this; 0 where any
+	Parameters   int64    `json:"parameters"`   // trainable and frozen numbers, buffers excluded
+	License      string   `json:"license"`      // of the weights: SPDX identifier, "" for weights made here
 }
 
 // Step tells TrainStep where in an accumulation window it is.
@@ -191,10 +191,12 @@ const (
 // Group is one parameter group as the optimiser holds it now. LR is the group's
 // own base (with layer decay or head factors), set by the model.
 type Group struct {
-	Name                string
-	Role                Role
-	LR, Momentum, Decay float64
-	Parameters          int
+	Name       string  `json:"name"`
+	Role       Role    `json:"role"`
+	LR         float64 `json:"lr"`
+	Momentum   float64 `json:"momentum"`
+	Decay      float64 `json:"decay"`
+	Parameters int     `json:"parameters"`
 }
 
 // Clip limits gradients before a step. Zero switches a limit off.

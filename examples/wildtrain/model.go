@@ -1,18 +1,19 @@
 package main
 
 import (
+	"context"
 	"fmt"
-
-	"github.com/spf13/cobra"
+	"slices"
+	"strconv"
 
 	"github.com/wildtrain/sdk/detection"
 	"github.com/wildtrain/sdk/pipeline"
 )
 
-func (a *app) model() *cobra.Command {
-	m := &cobra.Command{Use: "model", Short: "List, describe, run and convert models"}
-	m.AddCommand(
-		&cobra.Command{Use: "list", Short: "List the architectures", Args: cobra.NoArgs, RunE: func(*cobra.Command, []string) error {
+func (a *app) list() verb {
+	return verb{
+		name: "list", short: "List the architectures", example: "wildtrain model list",
+		run: func(context.Context, map[string]string, []string) error {
 			if a.json {
 				return a.print(detection.Architectures())
 			}
@@ -20,73 +21,85 @@ func (a *app) model() *cobra.Command {
 				fmt.Fprintln(a.out, n)
 			}
 			return nil
-		}},
-		&cobra.Command{Use: "info [weights=FILE] [model=NAME] [model.classes=N]", Short: "Describe a model", RunE: a.info},
-		&cobra.Command{Use: "forward weights=FILE in=X.safetensors out=Y.safetensors [model=NAME] [model.classes=N]", Short: "Run the raw network on stored tensors", RunE: a.forward},
-		&cobra.Command{Use: "convert weights=FILE out=FILE", Short: "Rewrite weights as .safetensors or .pt", RunE: a.convert},
-	)
-	return m
+		},
+	}
 }
 
-// modelSettings composes settings in which the weights, if given, say what the
-// command line does not.
-func (a *app) modelSettings(args []string, own ...string) (pipeline.Settings, map[string]string, error) {
-	mine, overrides, err := words(args, append(own, "weights")...)
-	if err != nil {
-		return pipeline.Settings{}, nil, err
+func (a *app) info() verb {
+	return verb{
+		name: "info", short: "Describe a model", settings: true,
+		keys:    []key{{"weights", "RUN_OR_FILE", false, "run folder, .safetensors or .pt file; without it the model is described as it would be made"}},
+		example: "wildtrain model info weights=runs/elephants/first\nwildtrain model info model=yolo11s model.classes=7 --json",
+		run: func(_ context.Context, own map[string]string, overrides []string) error {
+			s, err := pipeline.ComposeFor(own["weights"], a.options(overrides))
+			if err != nil {
+				return err
+			}
+			i, err := a.env().Info(s)
+			if err != nil {
+				return err
+			}
+			if a.json {
+				return a.print(i)
+			}
+			fmt.Fprintf(a.out, "architecture  %s\nparameters    %d (%d when fused)\ntensors       %d\nstrides       %v\ninput         %d × %d\nclasses       %s\n",
+				i.Architecture, i.Parameters, i.Fused, i.Tensors, i.Strides, i.InputSize[0], i.InputSize[1], classList(i.Classes))
+			if i.License != "" {
+				fmt.Fprintf(a.out, "licence       %s\n", i.License)
+			}
+			return nil
+		},
 	}
-	for _, k := range own {
-		if mine[k] == "" {
-			return pipeline.Settings{}, nil, usagef("%s=… is missing", k)
-		}
-	}
-	s, err := pipeline.ComposeFor(mine["weights"], a.options(overrides))
-	return s, mine, err
 }
 
-func (a *app) info(_ *cobra.Command, args []string) error {
-	s, _, err := a.modelSettings(args)
-	if err != nil {
-		return err
+// classList is the number of classes and their names, where they have any.
+func classList(names []string) string {
+	if slices.Contains(names, "class0") {
+		return strconv.Itoa(len(names))
 	}
-	i, err := a.env().Info(s)
-	if err != nil {
-		return err
-	}
-	if a.json {
-		return a.print(i)
-	}
-	fmt.Fprintf(a.out, "architecture  %s\nparameters    %d (%d when fused)\ntensors       %d\nstrides       %v\nclasses       %d %q\n",
-		i.Architecture, i.Parameters, i.Fused, i.Tensors, i.Strides, len(i.Classes), i.Classes)
-	if i.License != "" {
-		fmt.Fprintf(a.out, "licence       %s\n", i.License)
-	}
-	return nil
+	return fmt.Sprintf("%d %q", len(names), names)
 }
 
-func (a *app) forward(cmd *cobra.Command, args []string) error {
-	s, mine, err := a.modelSettings(args, "in", "out")
-	if err != nil {
-		return err
+func (a *app) forward() verb {
+	return verb{
+		name: "forward", short: "Run the raw network on stored tensors, in float32", settings: true,
+		keys: []key{
+			{"weights", "RUN_OR_FILE", true, "run folder, .safetensors or .pt file"},
+			{"in", "X.safetensors", true, "file with a float32 tensor \"images\" (N, 3, H, W), exactly what the first layer gets"},
+			{"out", "Y.safetensors", true, "file for level0, level1, … (N, 4·reg_max+nc, h, w) and decoded (N, 4+nc, anchors)"},
+		},
+		example: "wildtrain model forward weights=W.pt in=X.safetensors out=Y.safetensors model=yolo11s model.classes=7",
+		run: func(ctx context.Context, own map[string]string, overrides []string) error {
+			s, err := pipeline.ComposeFor(own["weights"], a.options(overrides))
+			if err != nil {
+				return err
+			}
+			if err := a.env().Forward(ctx, s, own["in"], own["out"]); err != nil || !a.json {
+				return err
+			}
+			return a.print(map[string]any{"out": own["out"]})
+		},
 	}
-	if mine["weights"] == "" {
-		return usagef("weights=… is missing")
-	}
-	return a.env().Forward(cmd.Context(), s, mine["in"], mine["out"])
 }
 
-func (a *app) convert(_ *cobra.Command, args []string) error {
-	mine, rest, err := words(args, "weights", "out")
-	if err != nil {
-		return err
+func (a *app) convert() verb {
+	return verb{
+		name: "convert", short: "Rewrite weights as .safetensors or .pt",
+		keys: []key{
+			{"weights", "RUN_OR_FILE", true, "run folder, .safetensors, .pt or .pth file; whole modules and nested checkpoints are read too"},
+			{"out", "FILE", true, "file to write: .safetensors, .pt or .pth"},
+		},
+		example: "wildtrain model convert weights=W.pt out=W.safetensors",
+		run: func(_ context.Context, own map[string]string, _ []string) error {
+			n, err := a.env().Convert(own["weights"], own["out"])
+			if err != nil {
+				return err
+			}
+			if a.json {
+				return a.print(map[string]any{"tensors": n, "out": own["out"]})
+			}
+			fmt.Fprintf(a.out, "%d tensors in %s\n", n, own["out"])
+			return nil
+		},
 	}
-	if len(rest) > 0 || mine["weights"] == "" || mine["out"] == "" {
-		return usagef("convert wants weights=FILE out=FILE")
-	}
-	n, err := a.env().Convert(mine["weights"], mine["out"])
-	if err != nil {
-		return err
-	}
-	fmt.Fprintf(a.out, "%d tensors in %s\n", n, mine["out"])
-	return nil
 }

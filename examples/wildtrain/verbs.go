@@ -1,78 +1,112 @@
 package main
 
 import (
-	"encoding/json"
+	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 	"text/tabwriter"
 
-	"github.com/spf13/cobra"
-
 	"github.com/wildtrain/sdk/pipeline"
-	"github.com/wildtrain/sdk/wildtrain"
 )
 
-func (a *app) print(v any) error {
-	enc := json.NewEncoder(a.out)
-	enc.SetIndent("", "  ")
-	return enc.Encode(v)
-}
-
-func (a *app) train() *cobra.Command {
-	return &cobra.Command{
-		Use: "train [key=value …]", Short: "Train a detector",
-		Example: "  wildtrain train model=yolo11n data.root=DATA training.epochs=100 training.imgsz=640\n  wildtrain train resume=runs/default/RUN",
-		RunE: func(cmd *cobra.Command, args []string) error {
-			mine, overrides, err := words(args, "resume")
+func (a *app) train() verb {
+	return verb{
+		name: "train", short: "Train a detector", settings: true,
+		keys: []key{{"resume", "RUN", false, "run folder to go on with; further settings change those it was begun with"}},
+		example: "wildtrain train model=yolo11n data.root=DATA training.epochs=100 training.imgsz=640\n" +
+			"wildtrain train data.root=DATA model=yolov8s experiment_name=elephants name=first training.batch=8\n" +
+			"wildtrain train resume=runs/elephants/first training.epochs=200",
+		run: func(ctx context.Context, own map[string]string, overrides []string) error {
+			s, err := a.trainSettings(own["resume"], overrides)
 			if err != nil {
 				return err
 			}
-			var s pipeline.Settings
-			if dir := mine["resume"]; dir != "" {
-				s, err = pipeline.Recompose(dir, a.options(overrides))
-			} else {
-				s, err = pipeline.Compose(a.options(overrides))
-			}
+			trained, err := a.env().Train(ctx, s)
 			if err != nil {
+				a.tellRun(trained, err)
 				return err
 			}
-			trained, err := a.env().Train(cmd.Context(), s)
-			if trained != nil && trained.Dir != "" {
-				fmt.Fprintln(a.err, "run:", trained.Dir)
+			if len(trained.History) == 0 {
+				fmt.Fprintf(a.err, "nothing to do: %d epochs are done already; training.epochs=N trains to N\n", trained.Progress.Epoch)
 			}
-			if err != nil {
-				return err
-			}
+			weights := filepath.Join(trained.Dir, "model")
 			if a.json {
-				return a.print(map[string]any{"run": trained.Dir, "monitor": trained.Monitor, "best": trained.Best, "epochs": trained.Progress.Epoch, "stopped": trained.Stopped})
+				return a.print(map[string]any{
+					"run": trained.Dir, "weights": weights, "monitor": trained.Monitor, "best": number(trained.Best),
+					"best_epoch": trained.Progress.BestEpoch, "epochs": trained.Progress.Epoch, "stopped": trained.Stopped, "metrics": numbers(trained.Metrics),
+				})
 			}
-			fmt.Fprintf(a.out, "best %s %.4f in epoch %d, weights in %s\n", trained.Monitor, trained.Best, trained.Progress.BestEpoch, filepath.Join(trained.Dir, "model"))
+			fmt.Fprintf(a.out, "best %s %.4f in epoch %d, weights in %s\n", trained.Monitor, trained.Best, trained.Progress.BestEpoch, weights)
 			return nil
 		},
 	}
 }
 
-func (a *app) evaluate() *cobra.Command {
-	return &cobra.Command{
-		Use: "evaluate weights=RUN_OR_FILE [key=value …]", Short: "Measure a detector on a split",
-		Example: "  wildtrain evaluate weights=runs/default/RUN data.root=DATA evaluation.split=test",
-		RunE: func(cmd *cobra.Command, args []string) error {
-			mine, overrides, err := words(args, "weights", "out")
+func (a *app) trainSettings(resume string, overrides []string) (pipeline.Settings, error) {
+	if resume == "" {
+		s, err := pipeline.Compose(a.options(overrides))
+		if err != nil || s.Resume == "" { // training.resume says the same as resume
+			return s, err
+		}
+		resume = s.Resume
+	}
+	return pipeline.Recompose(resume, a.options(overrides))
+}
+
+// tellRun says what there is of a training that did not come to its end.
+func (a *app) tellRun(t *pipeline.Trained, err error) {
+	switch {
+	case t == nil:
+	case errors.Is(err, context.Canceled):
+		fmt.Fprintf(a.err, "saved; go on with: wildtrain train resume=%s\n", t.Dir)
+	default:
+		fmt.Fprintln(a.err, "run:", t.Dir)
+	}
+}
+
+// using are the keys of verbs that use weights.
+func using(folder string, more ...key) []key {
+	return append([]key{
+		{"weights", "RUN_OR_FILE", true, "run folder, .safetensors or .pt file"},
+		{"out", "FOLDER", false, "where to write; RUN/" + folder + " or ./" + folder + " unless given"},
+	}, more...)
+}
+
+// outFolder tells where a verb that uses weights writes.
+func outFolder(own map[string]string, folder string) string {
+	if own["out"] != "" {
+		return own["out"]
+	}
+	if st, err := os.Stat(own["weights"]); err == nil && st.IsDir() {
+		return filepath.Join(own["weights"], folder)
+	}
+	return folder
+}
+
+func (a *app) evaluate() verb {
+	const folder = "evaluation"
+	return verb{
+		name: "evaluate", short: "Measure a detector on a split", settings: true, keys: using(folder),
+		example: "wildtrain evaluate weights=runs/elephants/first\n" +
+			"wildtrain evaluate weights=runs/elephants/first evaluation.split=test --json\n" +
+			"wildtrain evaluate weights=model.safetensors data.root=DATA evaluation.at_conf=0.5 out=numbers",
+		run: func(ctx context.Context, own map[string]string, overrides []string) error {
+			s, err := pipeline.ComposeFor(own["weights"], a.options(overrides))
 			if err != nil {
 				return err
 			}
-			s, out, err := a.using(mine, overrides, "evaluation")
-			if err != nil {
-				return err
-			}
-			result, err := a.env().Evaluate(cmd.Context(), s, out)
+			out := outFolder(own, folder)
+			result, err := a.env().Evaluate(ctx, s, out)
 			if err != nil {
 				return err
 			}
 			if a.json {
-				return a.print(values(result.Values))
+				all := numbers(result.Values)
+				all["split"], all["images"], all["weights"], all["out"], all["report"] = result.Split, result.Pictures, result.Weights, out, result.Report
+				return a.print(all)
 			}
 			a.table(result)
 			fmt.Fprintln(a.out, "report:", result.Report)
@@ -81,63 +115,55 @@ func (a *app) evaluate() *cobra.Command {
 	}
 }
 
-// using composes the settings of a verb that uses weights, and tells where it writes.
-func (a *app) using(mine map[string]string, overrides []string, folder string) (s pipeline.Settings, out string, err error) {
-	if mine["weights"] == "" {
-		return s, "", usagef("weights=… is missing: name a run folder or a weights file")
-	}
-	if s, err = pipeline.ComposeFor(mine["weights"], a.options(overrides)); err != nil {
-		return s, "", err
-	}
-	if out = mine["out"]; out == "" {
-		out = folder
-		if st, err := os.Stat(mine["weights"]); err == nil && st.IsDir() {
-			out = filepath.Join(mine["weights"], folder)
-		}
-	}
-	return s, out, nil
-}
-
-func values(list []wildtrain.Value) map[string]float64 {
-	out := map[string]float64{}
-	for _, v := range list {
-		out[v.Name] = v.Value
-	}
-	return out
-}
-
 func (a *app) table(r *pipeline.Evaluated) {
-	v := values(r.Values)
-	fmt.Fprintf(a.out, "%d images of %s: AP %.4f  AP50 %.4f  AP75 %.4f  precision %.3f  recall %.3f  F1 %.3f\n",
-		r.Pictures, r.Split, v["AP"], v["AP50"], v["AP75"], v["precision"], v["recall"], v["F1"])
+	v := map[string]float64{}
+	for _, value := range r.Values {
+		v[value.Name] = value.Value
+	}
+	fmt.Fprintf(a.out, "%d images of %s: AP %s  AP50 %s  AP75 %s  precision %s  recall %s  F1 %s\n",
+		r.Pictures, r.Split, share(v["AP"]), share(v["AP50"]), share(v["AP75"]), share(v["precision"]), share(v["recall"]), share(v["F1"]))
 	w := tabwriter.NewWriter(a.out, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(w, "class\tobjects\tAP\tAP50\tprecision\trecall\tF1\t")
 	for _, c := range r.Classes {
-		fmt.Fprintf(w, "%s\t%d\t%.3f\t%.3f\t%.3f\t%.3f\t%.3f\t\n", c.Name, c.Truths, c.AP, c.AP50, c.Precision, c.Recall, c.F1)
+		fmt.Fprintf(w, "%s\t%d\t%s\t%s\t%s\t%s\t%s\t\n", c.Name, c.Truths, share(c.AP), share(c.AP50), share(c.Precision), share(c.Recall), share(c.F1))
 	}
 	w.Flush()
 }
 
-func (a *app) predict() *cobra.Command {
-	return &cobra.Command{
-		Use: "predict weights=RUN_OR_FILE source=FILE_FOLDER_OR_PATTERN [key=value …]", Short: "Find objects in pictures",
-		Example: "  wildtrain predict weights=runs/default/RUN source='camera/*.jpg' conf=0.25 out=found",
-		RunE: func(cmd *cobra.Command, args []string) error {
-			mine, overrides, err := words(args, "weights", "out", "source", "conf")
-			if err != nil {
-				return err
-			}
-			if mine["source"] == "" {
-				return usagef("source=… is missing: name a file, a folder or a pattern")
-			}
-			if c := mine["conf"]; c != "" {
+// share writes a number of 0…1; −1 stands for one that is not defined.
+func share(v float64) string {
+	if v < 0 {
+		return "-"
+	}
+	return fmt.Sprintf("%.3f", v)
+}
+
+func (a *app) predict() verb {
+	const folder = "predictions"
+	return verb{
+		name: "predict", short: "Find objects in pictures", settings: true,
+		keys: using(folder,
+			key{"source", "FILE_FOLDER_OR_PATTERN", false, "pictures to look at, several with commas; predict.source unless given"},
+			key{"conf", "SCORE", false, "lowest score shown, 0 to 1; predict.conf unless given"}),
+		example: "wildtrain predict weights=runs/elephants/first source=camera/0001.jpg\n" +
+			"wildtrain predict weights=runs/elephants/first source='camera/*.jpg,more' conf=0.4 out=found\n" +
+			"wildtrain predict weights=model.safetensors source=camera predict.draw=false --json",
+		run: func(ctx context.Context, own map[string]string, overrides []string) error {
+			if c := own["conf"]; c != "" {
 				overrides = append(overrides, "predict.conf="+c)
 			}
-			s, out, err := a.using(mine, overrides, "predictions")
+			s, err := pipeline.ComposeFor(own["weights"], a.options(overrides))
 			if err != nil {
 				return err
 			}
-			found, err := a.env().Predict(cmd.Context(), s, pipeline.PredictOptions{Sources: strings.Split(mine["source"], ","), Out: out, Pictures: true})
+			o := pipeline.PredictOptions{Sources: s.Sources, Out: outFolder(own, folder), Pictures: s.Draw}
+			if own["source"] != "" {
+				o.Sources = sources(own["source"])
+			}
+			if len(o.Sources) == 0 {
+				return usagef("source=FILE_FOLDER_OR_PATTERN is missing: name the pictures to look at")
+			}
+			found, err := a.env().Predict(ctx, s, o)
 			if err != nil {
 				return err
 			}
@@ -145,11 +171,30 @@ func (a *app) predict() *cobra.Command {
 			for _, p := range found {
 				objects += len(p.Objects)
 			}
-			if a.json {
-				return a.print(map[string]any{"images": len(found), "objects": objects, "out": out})
-			}
-			fmt.Fprintf(a.out, "%d objects in %d images\npictures: %s\ndetections: %s\n", objects, len(found), filepath.Join(out, "pictures"), filepath.Join(out, "predictions.json"))
-			return nil
+			return a.printFound(len(found), objects, o)
 		},
 	}
+}
+
+// sources splits a list at its commas, unless it is the name of one file.
+func sources(list string) []string {
+	if _, err := os.Stat(list); err == nil {
+		return []string{list}
+	}
+	return strings.Split(list, ",")
+}
+
+func (a *app) printFound(images, objects int, o pipeline.PredictOptions) error {
+	detections, pictures := filepath.Join(o.Out, "predictions.json"), filepath.Join(o.Out, "pictures")
+	if !o.Pictures {
+		pictures = ""
+	}
+	if a.json {
+		return a.print(map[string]any{"images": images, "objects": objects, "out": o.Out, "detections": detections, "pictures": pictures})
+	}
+	fmt.Fprintf(a.out, "%d objects in %d images\ndetections: %s\n", objects, images, detections)
+	if pictures != "" {
+		fmt.Fprintln(a.out, "pictures:", pictures)
+	}
+	return nil
 }
