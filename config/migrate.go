@@ -1,0 +1,201 @@
+package config
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/wildtrain/sdk/internal/yamlsafe"
+)
+
+// Moved is one key of a migrated file.
+type Moved struct {
+	From string // key in the old file
+	To   string // key here; "" where there is none
+	Note string // why there is none, or what changed
+	Line int
+}
+
+// Migration is the reference's configuration file in the form of this SDK.
+type Migration struct {
+	Kind    string // what the file was: detection, classification, evaluation, …
+	YAML    string // to be used as a primary configuration
+	Mapped  []Moved
+	Dropped []Moved
+}
+
+// String reports what was mapped and what was not, one key a line.
+func (m *Migration) String() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s configuration: %d keys mapped, %d without counterpart\n", m.Kind, len(m.Mapped), len(m.Dropped))
+	for _, x := range m.Mapped {
+		fmt.Fprintf(&b, "  %-40s -> %s", x.From, x.To)
+		if x.Note != "" {
+			fmt.Fprintf(&b, "  (%s)", x.Note)
+		}
+		b.WriteByte('\n')
+	}
+	for _, x := range m.Dropped {
+		fmt.Fprintf(&b, "  %-40s    %s\n", x.From, x.Note)
+	}
+	return b.String()
+}
+
+// Migrate reads a YAML file of the Python WildTrain and writes the configuration
+// that means the same here. name is for errors. Every key is mapped or dropped
+// with a reason; keys that the reference's schemas do not know are reported too
+// (the reference dropped them without a word).
+func Migrate(name string, data []byte) (*Migration, error) {
+	root, err := parseYAML(name, data, yamlsafe.DefaultLimits())
+	if err != nil {
+		return nil, err
+	}
+	if root.kind != Dict {
+		return nil, errorAt(root, "a configuration must be a mapping")
+	}
+	resolved, err := newEvaluator(newEnvironment(&Options{})).resolveTree(root)
+	if err != nil {
+		return nil, err
+	}
+	m := &Migration{Kind: kindOf(root)}
+	if m.Kind == "" {
+		return nil, errorAt(root, "this is none of the reference's configurations (known: %s)", strings.Join(migrationKinds(), ", "))
+	}
+	out := newDict(nil)
+	defaults := newList(nil)
+	defaults.push(newNode(String, "main", nil))
+	defaults.push(newNode(String, "_self_", nil))
+	out.set("defaults", defaults)
+	w := &migrator{m: m, rules: slices.Concat(migrationRules[m.Kind], migrationRules["any"]), out: out}
+	w.walk(resolved, "")
+	m.YAML = out.YAML()
+	return m, nil
+}
+
+func migrationKinds() []string {
+	var out []string
+	for _, k := range kindMarks {
+		out = append(out, k.kind)
+	}
+	return out
+}
+
+// kindMarks tell the kinds of files by keys that only they have; the first fit counts.
+var kindMarks = []struct {
+	kind string
+	keys []string
+}{
+	{"pipeline", []string{"disable_train"}}, {"pipeline", []string{"disable_eval"}}, {"pipeline", []string{"train.config"}},
+	{"sweep", []string{"n_trials"}}, {"sweep", []string{"sweep"}},
+	{"visualization", []string{"fiftyone"}}, {"visualization", []string{"label_studio"}}, {"visualization", []string{"prediction_field"}},
+	{"registration", []string{"processing"}},
+	{"inference", []string{"mlflow_registry_name"}}, {"inference", []string{"workers_per_device"}},
+	{"detection evaluation", []string{"weights.localizer"}}, {"detection evaluation", []string{"eval", "metrics"}},
+	{"classification evaluation", []string{"classifier"}},
+	{"detection", []string{"use_custom_yolo"}}, {"detection", []string{"train", "dataset.data_cfg"}}, {"detection", []string{"train", "model.architecture_file"}}, {"detection", []string{"train.imgsz"}}, {"detection", []string{"train.lr0"}},
+	{"classification", []string{"model.backbone"}}, {"classification", []string{"dataset.dataset_type"}},
+}
+
+func kindOf(root *Node) string {
+	for _, k := range kindMarks {
+		if !slices.ContainsFunc(k.keys, func(key string) bool { return follow(root, key) == nil }) {
+			return k.kind
+		}
+	}
+	return ""
+}
+
+// follow follows plain keys.
+func follow(n *Node, key string) *Node {
+	for _, k := range strings.Split(key, ".") {
+		if n = selectOne(n, k); n == nil {
+			return nil
+		}
+	}
+	return n
+}
+
+// migrationRule maps a key. A "from" ending in ".*" takes all keys below it. An
+// empty "to" drops the key with the note as the reason.
+type migrationRule struct {
+	from, to, note string
+	change         func(*Node) (*Node, string)
+}
+
+type migrator struct {
+	m     *Migration
+	rules []migrationRule
+	out   *Node
+}
+
+func (w *migrator) walk(n *Node, head string) {
+	for i, k := range n.keys {
+		key, item := joinKey(head, k), n.items[i]
+		r := w.rule(key)
+		if item.kind == Dict && len(item.items) > 0 && (r == nil || w.deeper(key)) {
+			w.walk(item, key)
+			continue
+		}
+		moved := Moved{From: key}
+		if item.place != nil {
+			moved.Line = item.place.line
+		}
+		switch {
+		case r == nil:
+			moved.Note = "unknown: the reference's schema has no such key and dropped it without a word"
+			w.m.Dropped = append(w.m.Dropped, moved)
+		case r.to == "":
+			moved.Note = r.note
+			w.m.Dropped = append(w.m.Dropped, moved)
+		case item.kind == Null:
+			moved.Note = "null: the default stays"
+			w.m.Dropped = append(w.m.Dropped, moved)
+		default:
+			w.move(item, r, moved)
+		}
+	}
+}
+
+func (w *migrator) move(item *Node, r *migrationRule, moved Moved) {
+	v := item.clone()
+	moved.To, moved.Note = r.to, r.note
+	if r.change != nil {
+		changed, note := r.change(v)
+		if changed == nil {
+			moved.To, moved.Note = "", note
+			w.m.Dropped = append(w.m.Dropped, moved)
+			return
+		}
+		v = changed
+		if note != "" {
+			moved.Note = note
+		}
+	}
+	at := w.out
+	keys := strings.Split(r.to, ".")
+	for _, k := range keys[:len(keys)-1] {
+		if at.child(k) == nil {
+			at.set(k, newDict(nil))
+		}
+		at = at.child(k)
+	}
+	at.set(keys[len(keys)-1], v)
+	w.m.Mapped = append(w.m.Mapped, moved)
+}
+
+// deeper reports whether single keys below this one have rules.
+func (w *migrator) deeper(key string) bool {
+	return slices.ContainsFunc(w.rules, func(r migrationRule) bool {
+		return strings.HasPrefix(r.from, key+".") && r.from != key+".*"
+	})
+}
+
+func (w *migrator) rule(key string) *migrationRule {
+	for i := range w.rules {
+		from := w.rules[i].from
+		if from == key || strings.HasSuffix(from, ".*") && strings.HasPrefix(key+".", from[:len(from)-1]) {
+			return &w.rules[i]
+		}
+	}
+	return nil
+}
