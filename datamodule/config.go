@@ -21,6 +21,9 @@ const (
 	WilDataYOLO Source = "wildata_yolo" // framework_formats/yolo/<name>/data.yaml: the YOLO export
 	COCO        Source = "coco"         // annotations/<split>.json and images/<split>/
 	YOLO        Source = "yolo"         // a data.yaml, or a folder that holds one
+	VOC         Source = "voc"          // Annotations/*.xml and JPEGImages/, or a folder of both per split
+	LabelStudio Source = "label_studio" // <split>.json as Label Studio exports it (format JSON), or one such file
+	CSV         Source = "csv"          // <split>.csv, or one such file
 )
 
 // Policies for what is wrong in a dataset.
@@ -104,7 +107,7 @@ func (c Config) Validate() error {
 			bad("%s is %q, must be one of %q", key, v, known)
 		}
 	}
-	oneOf("source", string(c.Source), string(Auto), string(WilData), string(WilDataYOLO), string(COCO), string(YOLO))
+	oneOf("source", string(c.Source), string(Auto), string(WilData), string(WilDataYOLO), string(COCO), string(YOLO), string(VOC), string(LabelStudio), string(CSV))
 	oneOf("cache", c.Cache, CacheNone, CacheRAM)
 	oneOf("on_error", c.OnError, Fail, Skip)
 	if len(c.Keep) > 0 && len(c.Discard) > 0 {

@@ -1,7 +1,7 @@
 // Package datamodule gives models their data.
 //
-// Detection is a wildtrain.DataModule over WilData trees, plain COCO folders
-// and YOLO folders. Several datasets are merged by the names of their classes;
+// Detection is a wildtrain.DataModule over WilData trees, plain COCO, YOLO and
+// Pascal VOC folders, Label Studio exports and CSV tables. Several datasets are merged by the names of their classes;
 // class ids become contiguous; boxes (not pictures) are kept, discarded and
 // renamed by class; pictures without boxes stay as negatives. Training pictures
 // are augmented, evaluation pictures letterboxed. What a loader yields depends

@@ -174,7 +174,7 @@ func (b recordBuilder) object(raw rawBox, file string, h imageio.Header) (o wild
 	if class < 0 {
 		return o, false
 	}
-	o = wildtrain.Object{Box: box, Class: class, Crowd: raw.crowd, Area: raw.area}
+	o = wildtrain.Object{Box: box, Class: class, Crowd: raw.crowd, Difficult: raw.difficult, Area: raw.area}
 	if o.Area > box.Area()*areaSlack+1 {
 		b.r.warn(file, raw.line, "%s: area %g is larger than its box (%g): stale, the box's is used", raw.what, o.Area, box.Area())
 		o.Area = 0

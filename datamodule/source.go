@@ -47,6 +47,7 @@ type rawBox struct {
 	box        wildtrain.Box
 	area       float64
 	crowd      bool
+	difficult  bool
 	line       int
 	what       string // how messages call it
 	normalised bool   // box is in shares of the picture's sides
@@ -96,7 +97,7 @@ func openRoot(root string, c Config) ([]source, error) {
 		return nil, err
 	}
 	if !info.IsDir() {
-		return openFile(root, kind, c.AllowLinks)
+		return openFile(root, c)
 	}
 	masters := glob(root, "datasets", "*", "annotations")
 	exports := glob(root, "framework_formats", "yolo", "*", "data.yaml")
@@ -110,8 +111,14 @@ func openRoot(root string, c Config) ([]source, error) {
 			kind = YOLO
 		case len(glob(root, "annotations", "*.json")) > 0:
 			kind = COCO
+		case holdsVOC(root):
+			kind = VOC
+		case len(taskFiles(root)) > 0:
+			kind = LabelStudio
+		case len(tableFiles(root)) > 0:
+			kind = CSV
 		default:
-			return nil, fmt.Errorf("no known layout: neither datasets/*/annotations (WilData), framework_formats/yolo/*/data.yaml, data.yaml (YOLO) nor annotations/*.json (COCO) is there")
+			return nil, fmt.Errorf("no known layout: neither datasets/*/annotations (WilData), framework_formats/yolo/*/data.yaml, data.yaml (YOLO), annotations/*.json (COCO), Annotations/*.xml (VOC), *.json with a list of tasks (Label Studio) nor *.csv is there")
 		}
 	}
 	switch kind {
@@ -120,20 +127,38 @@ func openRoot(root string, c Config) ([]source, error) {
 	case WilDataYOLO:
 		return openExports(root, exports, c.AllowLinks)
 	case YOLO:
-		return openFile(filepath.Join(root, "data.yaml"), kind, c.AllowLinks)
+		return one(openYOLO(filepath.Join(root, "data.yaml"), c.AllowLinks))
+	case VOC:
+		return one(openVOC(root, c.AllowLinks))
+	case LabelStudio:
+		return one(openLabelStudio(root, taskFiles(root), c.AllowLinks))
+	case CSV:
+		return one(openTables(root, tableFiles(root), c.AllowLinks))
 	default:
 		s, err := openCOCO(root, filepath.Base(mustAbs(root)), filepath.Join(root, "annotations"), []string{filepath.Dir(mustAbs(root))}, c.AllowLinks)
 		return []source{s}, err
 	}
 }
 
-// openFile opens a root that is a file: a data.yaml.
-func openFile(path string, kind Source, links bool) ([]source, error) {
-	ext := strings.ToLower(filepath.Ext(path))
-	if (ext != ".yaml" && ext != ".yml") || (kind != Auto && kind != YOLO && kind != WilDataYOLO) {
-		return nil, fmt.Errorf("a root that is a file must be a YOLO data.yaml")
+// openFile opens a root that is a file: a data.yaml, a table or an export.
+func openFile(path string, c Config) ([]source, error) {
+	kind := c.Source
+	is := func(wanted Source, endings ...string) bool {
+		return slices.Contains(endings, strings.ToLower(filepath.Ext(path))) && (kind == Auto || kind == wanted)
 	}
-	s, err := openYOLO(path, links)
+	switch {
+	case is(YOLO, ".yaml", ".yml"), is(WilDataYOLO, ".yaml", ".yml"):
+		return one(openYOLO(path, c.AllowLinks))
+	case is(CSV, ".csv"):
+		return one(openTables(filepath.Dir(path), []string{path}, c.AllowLinks))
+	case is(LabelStudio, ".json"):
+		return one(openLabelStudio(filepath.Dir(path), []string{path}, c.AllowLinks))
+	}
+	return nil, fmt.Errorf("a root that is a file must be a YOLO data.yaml, a table (.csv) or a Label Studio export (.json)")
+}
+
+// one makes a list of what opening one dataset returned.
+func one[S source](s S, err error) ([]source, error) {
 	if err != nil {
 		return nil, err
 	}
