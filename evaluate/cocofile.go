@@ -20,6 +20,7 @@ type truthFile struct {
 	class    map[ident]int32
 	masks    bool
 	lim      Limits
+	zeroID   bool // an annotation has id 0
 }
 
 // readTruth reads a COCO annotation file.
@@ -112,6 +113,7 @@ func (f *truthFile) resolve(objects []cocoObject) error {
 		f.class[*c.ID] = int32(i)
 	}
 	for i := range objects {
+		f.zeroID = f.zeroID || objects[i].ID != nil && *objects[i].ID == "0"
 		p, it, err := f.object(&objects[i])
 		if err != nil {
 			return fmt.Errorf("annotations[%d]: %w", i, err)
@@ -300,6 +302,9 @@ func readPair(gt, dt io.Reader, cfg DetectionConfig, lim Limits) (*Detection, er
 	unknown, err := f.readFound(dt)
 	if err != nil {
 		return nil, fmt.Errorf("evaluate: read detections: %w", err)
+	}
+	if f.zeroID {
+		d.warnings = append(d.warnings, "an annotation has id 0: pycocotools takes detections of it for false ones, here it is an object like any other")
 	}
 	if unknown > 0 {
 		d.warnings = append(d.warnings, fmt.Sprintf("%d detections have a class that the annotations don't know; they are left out, as pycocotools does", unknown))

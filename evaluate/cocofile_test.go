@@ -77,6 +77,10 @@ func TestDetectionFiles(t *testing.T) {
 	_, err = DetectionFiles(gt, dt, DefaultDetectionConfig(nil))
 	require.ErrorContains(t, err, dt)
 	require.ErrorContains(t, err, "detections[0]")
+	zero, err := COCO(strings.NewReader(strings.Replace(tinyTruth, `"id":1,"image`, `"id":0,"image`, 1)), strings.NewReader(tinyFound), DefaultDetectionConfig(nil), DefaultLimits())
+	require.NoError(t, err)
+	require.Len(t, zero.Warnings, 2)
+	require.Equal(t, s.Values, zero.Values, "an id of 0 is an id")
 	_, err = DetectionFiles(gt, filepath.Join(dir, "no.json"), DefaultDetectionConfig(nil))
 	require.ErrorIs(t, err, os.ErrNotExist)
 }

@@ -79,6 +79,7 @@ type cocoClass struct {
 }
 
 type cocoObject struct {
+	ID           *ident          `json:"id"`
 	ImageID      *ident          `json:"image_id"`
 	CategoryID   *ident          `json:"category_id"`
 	BBox         []float64       `json:"bbox"`
