@@ -14,7 +14,7 @@ CACHE ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/wildtrain
 # The environment is made by the recipe that needs it, so `make quick` never asks for libtorch.
 ENV = environment=$$(go run ./cmd/libtorch $(LIBTORCH_FLAGS) env) && eval "$$environment"
 
-.PHONY: help quick test race parity matrix bench fuzz lint quickstart outside
+.PHONY: help quick test race parity soak matrix bench fuzz lint quickstart outside
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1|/p' $(MAKEFILE_LIST) | while IFS='|' read -r name text; do \
@@ -35,6 +35,9 @@ race: ## the torch packages under the race detector and a garbage collection at 
 parity: ## live against the Python peers, in a virtual environment made here (needs pip)
 	@set -e; sh parity/setup.sh "$(CACHE)/peers"; $(ENV); set -x; \
 	WILDTRAIN_PEER="$(CACHE)/peers/bin/python" go test -tags parity -count=1 -run Parity -timeout 60m $(TESTFLAGS) ./...
+
+soak: ## memory over a thousand training steps
+	@set -e; $(ENV); set -x; WILDTRAIN_SOAK=1 WILDTRAIN_STEPS=4000 go test -count=1 -v -run 'Memory' ./detection ./torch/optim
 
 matrix: ## the torch tests on the oldest, the pinned and the newest libtorch (needs pip)
 	@CACHE="$(CACHE)" .ci/matrix $(VERSIONS)
