@@ -23,7 +23,7 @@ import yolo_forward
 BATCHES, BATCH, SIZE, CLASSES = 4, 4, 160, 3
 # label, model, learning rate, steps: long and gentle, or short and with large steps
 RUNS = [("yolov8n", "yolov8n", 1e-6, 50), ("yolo11n", "yolo11n", 5e-7, 50),
-        ("yolov8n-short", "yolov8n", 1e-3, 5), ("yolo11n-short", "yolo11n", 1e-3, 4)]
+        ("yolov8n-short", "yolov8n", 1e-4, 6), ("yolo11n-short", "yolo11n", 2e-5, 6)]
 SGD = dict(momentum=0.937, nesterov=True)
 DECAY = 5e-4
 COLOURS = np.array([[0.9, 0.2, 0.1], [0.1, 0.8, 0.3], [0.2, 0.3, 0.9]], np.float32)
@@ -98,19 +98,27 @@ def relative(a, b):
     return float((np.abs(a.sum(1) - b.sum(1)) / a.sum(1)).max())
 
 
+def watched(net):
+    """The parameters and buffers whose final values are stored: first layers and last biases."""
+    return {k: v for k, v in net.state_dict().items()
+            if v.is_floating_point() and (k.startswith(("model.0.", "model.2.cv1.")) or k.endswith(".2.bias"))}
+
+
 def main():
     torch.set_num_threads(1)
     stored = [objects(k) for k in range(BATCHES)]
     out, described = {f"objects{k}": rows for k, rows in enumerate(stored)}, {}
     for label, name, lr, steps in RUNS:
         losses, biases, net = train(name, lr, steps)
-        noise = relative(losses, train(name, lr, steps, moved=1e-6)[0])
-        print(f"{label}: {losses[0].sum():.3f} -> {losses[-1].sum():.3f}, weights moved by 1e-6 move the losses by {noise:.1e}", flush=True)
+        moved, _, other = train(name, lr, steps, moved=1e-6)
+        with torch.backends.mkldnn.flags(enabled=False):
+            plain, _, _ = train(name, lr, steps)
+        noise = {"weights moved by 1e-6": relative(losses, moved), "no oneDNN": relative(losses, plain)}
+        state, other = watched(net), watched(other)
+        noise["tensors"] = max(float((other[k] - v).abs().max() / v.abs().max()) for k, v in state.items())
+        print(f"{label}: {losses[0].sum():.3f} -> {losses[-1].sum():.3f}, noise {noise}", flush=True)
+        out |= {f"{label}/{k}": v.numpy() for k, v in state.items()}
         out[f"{label}/losses"] = losses
-        state = net.state_dict()
-        for k in [k for k in state if k.startswith(("model.0.", "model.2.cv1.")) or k.endswith(".2.bias")]:
-            if state[k].is_floating_point():
-                out[f"{label}/{k}"] = state[k].numpy()
         described[label] = {"model": name, "lr": lr, "steps": steps, "biases": biases, "noise": noise}
     notes = {"runs": json.dumps(described), "sgd": json.dumps(SGD | {"weight_decay": DECAY}),
              "colours": json.dumps(np.round(COLOURS.astype(float), 3).tolist()), "classes": str(CLASSES),
