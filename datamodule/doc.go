@@ -7,6 +7,8 @@
 // are augmented, evaluation pictures letterboxed. What a loader yields depends
 // on the seed, the epoch and the position only, never on the number of workers.
 //
+// Convert writes what was read in another format.
+//
 // Images is a source for prediction: a file, a folder, a glob.
 //
 // Annotations are untrusted: paths must stay inside the root, sizes are
