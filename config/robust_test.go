@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -124,15 +125,18 @@ func FuzzOverride(f *testing.F) {
 		if err != nil || o.Sweep() != nil || !o.HasValue || o.Op == Extend {
 			return
 		}
-		// What is passed on to a job means the same there.
+		// What is passed on to a job means the same there. Hydra loses the empty text,
+		// texts that str(…) makes of numbers and odd characters inside ${…}.
+		if strings.Contains(line, "${") || strings.Contains(line, "str(") || strings.Contains(line, "str (") || strings.Contains(line, "str\t") || !printableValue(o.value) {
+			return
+		}
 		again, err := parseOverride(o.element() + "=" + overrideText(o.value))
 		if err != nil {
-			if strings.Contains(line, "${") || !printableValue(o.value) {
-				return // Hydra loses interpolations and the empty text here, too
-			}
 			t.Fatalf("%q became %q: %v", line, overrideText(o.value), err)
 		}
-		_ = again
+		if fmt.Sprint(typed(again.value)) != fmt.Sprint(typed(o.value)) {
+			t.Fatalf("%q became %q: %v, not %v", line, overrideText(o.value), typed(again.value), typed(o.value))
+		}
 	})
 }
 
@@ -142,17 +146,9 @@ func printableValue(v any) bool {
 	case string:
 		return x != ""
 	case []any:
-		for _, item := range x {
-			if !printableValue(item) {
-				return false
-			}
-		}
+		return !slices.ContainsFunc(x, func(item any) bool { return !printableValue(item) })
 	case *pairs:
-		for i, k := range x.keys {
-			if !printableValue(k) || !printableValue(x.values[i]) {
-				return false
-			}
-		}
+		return printableValue(x.keys) && printableValue(x.values)
 	}
 	return true
 }
@@ -178,6 +174,12 @@ func FuzzYAML(f *testing.F) {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
+		start := time.Now()
+		defer func() {
+			if took := time.Since(start); took > 5*time.Second && len(s) <= 64<<10 {
+				t.Fatalf("%d bytes took %v", len(s), took)
+			}
+		}()
 		root, err := parseYAML("f", []byte(s), newRepository(nil).limits)
 		if err != nil {
 			return
