@@ -115,7 +115,7 @@ func (e *evaluator) assign(at *Node, k string, v *Node, force bool) error {
 		at.put(i, v)
 		return nil
 	}
-	if at.child(k) == nil && (!force || at.closed) {
+	if at.child(k) == nil && !force {
 		return unknownKey(at, k, v)
 	}
 	at.set(k, v)

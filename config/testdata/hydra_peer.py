@@ -494,6 +494,40 @@ def rand_composition(r):
 TABLE_OVERRIDES = ["a=1", "a=01", "a=1e400", "a=", "=1", "a=[1,]", "a=1,", "a=,1", "a=1,,2", "~a", "~a=1", "+a=1", "++a=1", "a={x:1,y:[2]}", "a=range(0,1,0.3)", "a=range(5)", "a=glob([a*,b*],exclude=*c)", "a=sort(3,1,2,reverse=true)", "a=tag(t1,t2,choice(a,b))", "a=\"a\\nb\"", "a=${x}", "a=${oc.env:HOME,/x}", "a=${a:${b}}", "a='${a:${b}}'", "a=int(3.7)", "a=bool(true)", "a=str([1,2.0,true])", "a=float('3')", "a=interval(1,2)", "a=shuffle(1,2,3)", "a=choice(choice(1,2))", "a={null:1}", "a={1:2,1:3}", "a='x'y", "a=b c", "a=b\\ ", "a=[[[]]]", "a=yes", "a=Infinity"]
 
 
+TABLE_INTERPOLATIONS = ["${a.b}", "${l[0]}", "${l.0}", "${ a.b }", "${b.${c}}", "${a.${s}}", "x${a.b}", "${n}", "${a}", "${l}", "<${n}>", "<${t}>", "<${f}>", "<${one}>", "<${l}>", "<${a}>", "\\${b}", "\\\\${a.b}", "\\\\\\${b}", "$b",
+                        "${", "${}", "${b", "${l[-1]}", "${missing}", "${unknown}", "${nope:1}", "${oc.env:TEST_ENV}", "${oc.env:NO_SUCH_ENV}", "${oc.env:NO_SUCH_ENV,3}", "${oc.env:NO_SUCH_ENV,1e3}", "${oc.env:NO_SUCH_ENV,true}", "${oc.env:NO_SUCH_ENV,[1,2]}",
+                        "${oc.env:NO_SUCH_ENV,null}", "${oc.env:NO_SUCH_ENV,}", "${oc.decode:'[1, {a: 2}]'}", "${oc.decode:null}", "${oc.decode:'1e3'}", "${oc.create:{a:1}}", "${oc.create:[${a.b}]}", "${oc.select:a.b}", "${oc.select:zz}", "${oc.select:zz,5}", "${oc.select:missing,5}",
+                        "${oc.dict.keys:a}", "${oc.dict.values:a}", "${oc.deprecated:a.b}", "${self}", "${.a.b}", "${..a}", "${a-b}", "${a b}", "${a.b", "${oc.env:'TEST_ENV'}", "${oc.env:\"TEST_ENV\"}", "${oc.env:${envname}}", "${oc.${s2}:TEST_ENV}"]
+INTERPOLATION_BASE = "a: {b: 5, k: x, up: '${..one}', rel: '${.b}'}\nb: {b: 7}\nc: b\ns: k\ns2: env\nl: [1, x]\nn: null\nt: true\nf: 1e-5\none: 1.0\nmissing: ???\nself: ${self}\na-b: dash\nenvname: TEST_ENV\nv: %s\n"
+
+# What overrides do to a small tree (one composition each).
+TABLE_FILES = {"main.yaml": "defaults:\n  - db: my\n  - _self_\na: 1\nb: 1\nd: {e: 1, f: {g: 2}}\nl: [1, 2]\nn: null\nx: 1\nm: ???\nr: ${a}\nrd: ${d}\nrl: ${l}\n", "db/my.yaml": "name: my\nuser: root\n", "db/pg.yaml": "name: pg\nport: 1\n", "other/o.yaml": "o: 1\n"}
+TABLE_APPLY = [["l.0=9"], ["l.5=9"], ["+l.2=9"], ["+l=[3]"], ["l=[3]"], ["+d={g:3}"], ["d={g:3}"], ["d={e:3}"], ["++d={h:3}"], ["n.k=1"], ["+n.k=1"], ["+x.k=1"], ["x.k=1"], ["~l.0"], ["~n"], ["~zz"], ["~x=1"], ["~x=2"], ["~d"], ["~d.f.g"], ["db=null"], ["~db", "+db=pg"], ["db=[my,pg]"], ["a=1", "a=2"], ["b=2", "+b=1"],
+               ["db=pg"], ["db=zz"], ["+db=pg"], ["+db@pkg=pg"], ["db@pkg=pg"], ["+db@_global_=pg"], ["+other=o"], ["other=o"], ["~db"], ["~db=my"], ["~db=pg"], ["++db=pg"], ["db={name:x}"], ["m=5"], ["+m=5"], ["a=???"], ["d=???"], ["r=2"], ["r.z=1"], ["+r.z=1"], ["rd.e=5"], ["++rd.e=5"], ["rd={e:7}"], ["+rd={q:1}"],
+               ["rl=[9]"], ["rl.0=5"], ["d=null"], ["d=5"], ["l={a:1}"], ["d=[1]"], ["a={z:1}"], ["+new=1"], ["new=1"], ["++new=1"], ["+new.a.b=1"], ["a=${x}"], ["a='${oc.env:TEST_ENV}'"], ["d.f={}"], ["~d.f", "d.e=3"], ["=1"], ["+a=2"], ["+n=3"], ["a=[1,2]"], ["a=1,2"], ["db.name=z"], ["db=pg", "db.user=x"], ["db=pg", "+db.user=x"], ["hydra.job.name=q"], ["hydra.nope=1"], ["+hydra.nope=1"], ["hydra.run.dir=x"],
+               ["l=null"], ["~l"], ["~rd"], ["~r"], ["~m"], ["a=1.0"], ["~a=1.0"], ["~a=true"], ["d={f:{g:5}}"], ["d.f={g:5,h:6}"], ["+d.f={h:6}"], ["x=\"a b\""], ["x=a b"], ["x='${'"], ["x=yes"], ["x=01"], ["x=1e400"]]
+# Defaults lists: the primary file's, over the files below.
+DEFAULTS_FILES = {"db/my.yaml": "n: my\n", "db/pg.yaml": "n: pg\n", "db/deep.yaml": "defaults:\n  - eng: e1\n  - _self_\nn: deep\n", "db/eng/e1.yaml": "e: 1\n", "db/eng/e2.yaml": "e: 2\n", "glob/g.yaml": "# @package _global_\ng: 1\n", "foo/h.yaml": "# @package foo.bar\nh: 1\n", "late/c.yaml": "# note\n# @package foo\nh: 1\n", "two/t.yaml": "# @package a b\nh: 1\n",
+                  "ov/o.yaml": "defaults:\n  - override /db: pg\nov: 1\n", "my_e1/x.yaml": "q: 1\n", "combo/my.yaml": "c: my\n", "combo/pg.yaml": "c: pg\n", "seq/s1.yaml": "- a\n- b\n", "seq/s2.yaml": "- c\n", "empty/z.yaml": "", "plain.yaml": "p: 1\n", "dflt/d.yaml": "sub: {defaults: [1]}\n"}
+TABLE_DEFAULTS = ["- db: my", "- db: null", "- db: ???", "- db: [my, pg]", "- plain", "- plain@x.y", "- db/my", "- db@src: my\n- db@dst: pg", "- db@_here_: my", "- db@_global_: my", "- db@_group_.z: my", "- optional db: zz", "- optional zz: zz", "- db: zz", "- db: my\n- override db: pg", "- override db: pg\n- db: my", "- db: my\n- db: pg",
+                  "- _self_\n- db: my", "- _self_\n- _self_", "- db: my\n- _self_", "- db: 1", "- db: {a: 1}", "- 1", "- {a: b, c: d}", "- {}", "- db: my\n- combo: ${db}", "- combo: ${db}\n- db: pg", "- combo: ${nope}", "- db: my\n- combo: ['${db}']", "- db: deep", "- db: deep\n- override db/eng: e2", "- db: deep\n- override db/eng: null",
+                  "- glob: g", "- foo: h", "- late: c", "- two: t", "- db: my\n- ov: o", "- ov: o\n- db: my", "- seq: s1", "- seq: [s1, s2]", "- empty: z", "- db: my.yaml", "- db: my.yml", "- dflt: d", "- /db: my", "- /plain", "- optional override db: pg\n- db: my", "- override zz: pg", "- optional override zz: pg", "- db@: my", "- null", "- db: my\n- db@db: pg", "- plain\n- plain", "- 'a b: c'", "- override optional db: zz\n", "- db: my\n- optional override db: zz"]
+
+
+def table():
+    for line in TABLE_OVERRIDES:
+        yield override_case(line)
+    for atom in ATOMS:
+        yield value_case("a: %s\n" % atom)
+    for text in TABLE_INTERPOLATIONS:
+        yield value_case(INTERPOLATION_BASE % json.dumps(text))
+    for lines in TABLE_APPLY:
+        yield composition_case({"files": TABLE_FILES, "name": "main", "overrides": lines})
+    for items in TABLE_DEFAULTS:
+        text = "defaults:\n" + "".join("  %s\n" % i for i in items.split("\n")) + "own: 1\n"
+        yield composition_case({"files": {**DEFAULTS_FILES, "main.yaml": text}, "name": "main", "overrides": []})
+
+
 def main():
     p = argparse.ArgumentParser()
     p.add_argument("--seed", type=int, default=1)
@@ -507,10 +541,8 @@ def main():
     emit({"kind": "head", "hydra": hydra.__version__, "omegaconf": omegaconf.__version__, "pyyaml": yaml.__version__, "seed": a.seed})
     r = random.Random(a.seed)
     if a.table:
-        for line in TABLE_OVERRIDES:
-            emit(override_case(line))
-        for atom in ATOMS:
-            emit(value_case("a: %s\n" % atom))
+        for case in table():
+            emit(case)
     for _ in range(a.values):
         emit(value_case(rand_values(r)))
     for _ in range(a.overrides):
