@@ -3,6 +3,7 @@ package evaluate
 import (
 	"fmt"
 	"math/rand/v2"
+	"runtime"
 	"slices"
 )
 
@@ -24,13 +25,15 @@ type Interval struct {
 	High float64 `json:"high"`
 }
 
-// draws are the resamples: how often each picture was drawn.
+// draws are the resamples. How often each picture was drawn is made anew from
+// the seed where it is asked for: a list of all would not fit for large sets.
 type draws struct {
-	level   float64
-	weights [][]float64
+	Bootstrap
+	groups   [][]int // indices of pictures
+	pictures int
 }
 
-// maxDraws bounds the memory of resamples.
+// maxDraws bounds the time that resamples take.
 const maxDraws = 100_000
 
 func (b Bootstrap) draws(groups []string) (*draws, error) {
@@ -40,42 +43,58 @@ func (b Bootstrap) draws(groups []string) (*draws, error) {
 	if b.Resamples > 0 && !(b.Level > 0 && b.Level < 1) {
 		return nil, fmt.Errorf("evaluate: bootstrap: level %g is not between 0 and 1", b.Level)
 	}
+	d := &draws{Bootstrap: b, pictures: len(groups)}
 	members := map[string]int{}
-	var lists [][]int
 	for i, g := range groups {
 		at, ok := members[g]
 		if g == "" || !ok {
-			at = len(lists)
-			lists = append(lists, nil)
+			at = len(d.groups)
+			d.groups = append(d.groups, nil)
 			members[g] = at
 		}
-		lists[at] = append(lists[at], i)
-	}
-	r := rand.New(rand.NewPCG(b.Seed, uint64(len(lists))))
-	d := &draws{level: b.Level}
-	for range b.Resamples {
-		w := make([]float64, len(groups))
-		for range lists {
-			for _, i := range lists[r.IntN(len(lists))] {
-				w[i]++
-			}
-		}
-		d.weights = append(d.weights, w)
+		d.groups[at] = append(d.groups[at], i)
 	}
 	return d, nil
 }
 
-// values computes a statistic of each resample.
+// weights are how often each picture is in a resample.
+func (d *draws) weights(resample int) []float64 {
+	r := rand.New(rand.NewPCG(d.Seed, uint64(resample)))
+	w := make([]float64, d.pictures)
+	for range d.groups {
+		for _, i := range d.groups[r.IntN(len(d.groups))] {
+			w[i]++
+		}
+	}
+	return w
+}
+
+// values computes a statistic of each resample, several at a time.
 func (d *draws) values(stat func(w []float64) float64) []float64 {
-	out := make([]float64, len(d.weights))
-	for i, w := range d.weights {
-		out[i] = stat(w)
+	out := make([]float64, d.Resamples)
+	parallel(runtime.GOMAXPROCS(0), len(out), func(_, i int) { out[i] = stat(d.weights(i)) })
+	return out
+}
+
+// table computes n statistics of each resample at once: fill writes them to out.
+func (d *draws) table(n int, fill func(w, out []float64)) [][]float64 {
+	rows := make([][]float64, d.Resamples)
+	parallel(runtime.GOMAXPROCS(0), len(rows), func(_, i int) {
+		rows[i] = make([]float64, n)
+		fill(d.weights(i), rows[i])
+	})
+	out := make([][]float64, n)
+	for k := range out {
+		out[k] = make([]float64, len(rows))
+		for i := range rows {
+			out[k][i] = rows[i][k]
+		}
 	}
 	return out
 }
 
 func (d *draws) interval(stat func(w []float64) float64) Interval {
-	return percentiles(d.values(stat), d.level)
+	return percentiles(d.values(stat), d.Level)
 }
 
 // percentiles cuts the same share off at both ends, interpolating as numpy does.

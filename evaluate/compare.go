@@ -37,7 +37,7 @@ func (d *draws) difference(name string, a, b func(w []float64) float64, ones []f
 		}
 	}
 	out.P = min(1, 2*float64(min(low, high))/float64(len(diffs)))
-	out.Interval = percentiles(diffs, d.level)
+	out.Interval = percentiles(diffs, d.Level)
 	return out
 }
 
@@ -157,40 +157,59 @@ func dot(a, b []float64) float64 {
 	return sum
 }
 
-// ap is average precision with every picture taken as often as its weight says.
+// ap is average precision with every picture taken as often as its weight says,
+// the mean over the thresholds from first up to, not including, last.
 func (s *weighted) ap(first, last int) func(w []float64) float64 {
 	return func(w []float64) float64 {
 		sum, n := 0.0, 0.0
 		for c := range s.matches {
-			objects := dot(w, s.truths[c])
-			if objects == 0 {
-				continue
-			}
-			for t := first; t < last; t++ {
-				sum, n = sum+s.classAP(c, t, objects, w), n+1
+			if objects := dot(w, s.truths[c]); objects > 0 {
+				sum += s.classAP(c, first, last, objects, w)
+				n += float64(last - first)
 			}
 		}
 		return per(sum, n)
 	}
 }
 
-// classAP is COCO's interpolated average precision of one class and threshold.
-func (s *weighted) classAP(c, t int, objects float64, w []float64) float64 {
+// classAP is the sum over thresholds of COCO's interpolated average precision
+// of one class. Precision is highest where something was found, so only these
+// places are kept, and what matched nothing is counted for all thresholds at once.
+func (s *weighted) classAP(c, first, last int, objects float64, w []float64) float64 {
 	m := &s.matches[c]
-	var tp, fp float64
-	rc, pr := make([]float64, 0, len(m.score)), make([]float64, 0, len(m.score))
+	hit, skip := m.hit[0], m.skip[0]
+	total := 0.0
+	tp, skipped := make([]float64, last), make([]float64, last)
+	rc, pr := make([][]float64, last), make([][]float64, last)
 	for _, d := range s.order[c] {
 		x := w[m.picture[d]]
-		if x == 0 || m.skip[0][d]>>t&1 == 1 {
+		if x == 0 {
 			continue
 		}
-		if m.hit[0][d]>>t&1 == 1 {
-			tp += x
-		} else {
-			fp += x
+		total += x
+		if hit[d]|skip[d] == 0 {
+			continue
 		}
-		rc, pr = append(rc, tp/objects), append(pr, tp/(fp+tp+epsilon))
+		for t := first; t < last; t++ {
+			switch {
+			case skip[d]>>t&1 == 1:
+				skipped[t] += x
+			case hit[d]>>t&1 == 1:
+				tp[t] += x
+				rc[t], pr[t] = append(rc[t], tp[t]/objects), append(pr[t], tp[t]/(total-skipped[t]+epsilon))
+			}
+		}
 	}
+	sum := 0.0
+	for t := first; t < last; t++ {
+		sum += interpolate(rc[t], pr[t])
+	}
+	return sum
+}
+
+// interpolate is the mean over 101 recalls of the best precision at that recall
+// or beyond. It overwrites pr.
+func interpolate(rc, pr []float64) float64 {
 	for i := len(pr) - 1; i > 0; i-- {
 		pr[i-1] = max(pr[i-1], pr[i])
 	}

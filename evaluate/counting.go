@@ -105,6 +105,7 @@ func (d *Detection) Counting(cfg CountingConfig) ([]Counting, error) {
 	if err != nil {
 		return nil, err
 	}
+	errs := countIntervals(table, len(names), sample)
 	truth, found := make([]float64, len(table)), make([]float64, len(table))
 	var out []Counting
 	for c := -1; c < len(names); c++ {
@@ -121,15 +122,48 @@ func (d *Detection) Counting(cfg CountingConfig) ([]Counting, error) {
 		}
 		r := countErrors(truth, found, cfg.Bins)
 		r.Class = name
-		r.MAEInterval = sample.interval(func(w []float64) float64 {
-			return weightedMean(w, func(i int) float64 { return math.Abs(found[i] - truth[i]) })
-		})
-		r.BiasInterval = sample.interval(func(w []float64) float64 {
-			return weightedMean(w, func(i int) float64 { return found[i] - truth[i] })
-		})
+		r.MAEInterval, r.BiasInterval = errs[2*(c+1)], errs[2*(c+1)+1]
 		out = append(out, r)
 	}
 	return out, nil
+}
+
+// countIntervals gives the intervals of MAE and bias in turn, of all classes
+// together and then of each. Most counts are right: only the others are kept.
+func countIntervals(table []PictureCount, classes int, sample *draws) []Interval {
+	type miscount struct {
+		class int // 0 for all together
+		by    float64
+	}
+	wrong := make([][]miscount, len(table))
+	for i, p := range table {
+		if e := sum(p.Found) - sum(p.Truth); e != 0 {
+			wrong[i] = append(wrong[i], miscount{0, float64(e)})
+		}
+		for c := range classes {
+			if e := p.Found[c] - p.Truth[c]; e != 0 {
+				wrong[i] = append(wrong[i], miscount{c + 1, float64(e)})
+			}
+		}
+	}
+	values := sample.table(2*(classes+1), func(w, out []float64) {
+		n := 0.0
+		for i, x := range w {
+			n += x
+			for _, e := range wrong[i] {
+				out[2*e.class] += x * math.Abs(e.by)
+				out[2*e.class+1] += x * e.by
+			}
+		}
+		for k := range out {
+			out[k] = per(out[k], n)
+		}
+	})
+	intervals := make([]Interval, len(values))
+	for k, v := range values {
+		intervals[k] = percentiles(v, sample.Level)
+	}
+	return intervals
 }
 
 func sum(v []int) int {

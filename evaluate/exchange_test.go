@@ -43,6 +43,24 @@ func TestFrequencyGroups(t *testing.T) {
 	require.False(t, ok, "no class is common")
 }
 
+func TestWeightedNumbersEqualTheSummary(t *testing.T) {
+	for i, p := range cocoProblems(t) {
+		d, err := NewDetection(DefaultDetectionConfig(classNames(p.Classes)))
+		require.NoError(t, err)
+		preds, samples := p.samples()
+		require.NoError(t, d.Update(preds, samples))
+		s, err := d.Summary()
+		require.NoError(t, err)
+		got, err := d.Intervals(Bootstrap{})
+		require.NoError(t, err)
+		for _, e := range got {
+			if want, ok := s.Values.Get(e.Name); ok {
+				require.InDelta(t, want, e.Value, 1e-9, "problem %d, %s", i, e.Name)
+			}
+		}
+	}
+}
+
 func TestIntervalsHoldTheNumbers(t *testing.T) {
 	a, _ := twins(t, 0.3)
 	boot := DefaultBootstrap()
