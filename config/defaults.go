@@ -490,6 +490,9 @@ func (c *choices) notFound(t *tree) error {
 		}
 	}
 	x.Message += "; searched " + strings.Join(dirs, ", ")
+	for up := t.parent; up != nil && !up.node.virtual; up = up.parent {
+		x.Message += fmt.Sprintf("; listed by %q", up.node.configPath())
+	}
 	return x
 }
 

@@ -169,6 +169,9 @@ func (e *evaluator) lookup(key string, n *Node) (*Node, error) {
 		return nil, err
 	}
 	v, err := e.selectNode(start, rest, true)
+	if plain, ok := err.(*notContainer); ok {
+		return nil, problem("interpolation ${%s} leads through %q, which is a plain value", key, plain.path)
+	}
 	if err != nil {
 		return nil, err
 	}
