@@ -244,11 +244,7 @@ func (c *conversion) free(name string) string {
 
 // place copies or links one picture.
 func (c *conversion) place(rec Record, name string) error {
-	from := rec.file
-	if from == "" {
-		from = rec.Path
-	}
-	to := filepath.Join(c.dir, name)
+	from, to := rec.source(), filepath.Join(c.dir, name)
 	switch c.options.Pictures {
 	case HardLinkPictures:
 		return os.Link(from, to)
