@@ -418,7 +418,7 @@ func (c *choices) note(d *entry) error {
 			return nil
 		}
 	}
-	c.known.keys, c.known.values = append(c.known.keys, key), append(c.known.values, v)
+	c.known.set(key, v)
 	g := d.groupPath()
 	if !slices.Contains(c.byGroup[g], key) {
 		c.byGroup[g] = append(c.byGroup[g], key)

@@ -137,7 +137,7 @@ func castValue(to string, v any) (any, error) {
 		if err != nil {
 			return nil, err
 		}
-		return &pairs{keys: x.keys, values: values.([]any)}, nil
+		return &pairs{keys: x.keys, values: values.([]any), index: x.index}, nil
 	case *Sweep:
 		return castSweep(to, x)
 	case nil:

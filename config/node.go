@@ -317,16 +317,21 @@ func textNode(s string, p *place) (*Node, error) {
 }
 
 // pairs is an ordered mapping of parsed values.
-type pairs struct{ keys, values []any }
+type pairs struct {
+	keys, values []any
+	index        map[any]int
+}
 
 func (p *pairs) set(k, v any) {
-	c := canonicalKey(k)
-	for i, have := range p.keys {
-		if canonicalKey(have) == c {
-			p.values[i] = v
-			return
-		}
+	if p.index == nil {
+		p.index = map[any]int{}
 	}
+	c := canonicalKey(k)
+	if i, ok := p.index[c]; ok {
+		p.values[i] = v
+		return
+	}
+	p.index[c] = len(p.keys)
 	p.keys, p.values = append(p.keys, k), append(p.values, v)
 }
 

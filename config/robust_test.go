@@ -69,6 +69,11 @@ func TestHostileInputIsQuick(t *testing.T) {
 		"${a:" + repeat("\\\\") + "}", "${" + repeat(".") + "a}", "[" + repeat("a,") + "a]", repeat("(a"), "'" + repeat("\\'") + "'", repeat("_1"), repeat("+"), repeat("-"),
 		"range(0,1e18,1)", "range(0,1,1e-300)", "a" + repeat("b") + "=" + repeat("c"), "{" + repeat("a:1,") + "a:1}",
 	}
+	var many strings.Builder
+	for i := range 9000 {
+		fmt.Fprintf(&many, "%d:1,", i)
+	}
+	texts = append(texts, "{"+many.String()+"a:1}", "${oc.create:{"+many.String()+"a:1}}")
 	for _, text := range texts {
 		start := time.Now()
 		_, _ = parseInterpolation(text)
