@@ -7,7 +7,10 @@
 // are augmented, evaluation pictures letterboxed. What a loader yields depends
 // on the seed, the epoch and the position only, never on the number of workers.
 //
-// Convert writes what was read in another format.
+// Convert writes what was read in another format. MakeSplits divides pictures
+// so that none of a group (a flight, a folder, tiles of one picture) is in two
+// splits; FindLeaks looks for those that are. Summarize and MeasurePixels tell
+// what is in the data.
 //
 // Images is a source for prediction: a file, a folder, a glob.
 //
