@@ -74,7 +74,11 @@ func shippedSource() *Source {
 func (o *Options) sources() ([]*Source, error) {
 	out := []*Source{hydraSource()}
 	for _, d := range o.Dirs {
-		out = append(out, FolderSource("main", d))
+		s := FolderSource("main", d)
+		if o.Foreign && !s.available() {
+			return nil, problem("config folder %q not found", d)
+		}
+		out = append(out, s)
 	}
 	if o.ConfigDir != "" {
 		s := FolderSource("command-line", o.ConfigDir)

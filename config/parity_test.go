@@ -17,6 +17,9 @@ func TestParityHydra(t *testing.T) {
 	if peer == "" {
 		t.Skip("WILDTRAIN_PEER is not set")
 	}
+	if out, err := exec.Command(peer, "-c", "import hydra, omegaconf").CombinedOutput(); err != nil {
+		t.Skipf("the peer lacks Hydra (pip install hydra-core==1.3.8 omegaconf==2.3.1): %s", out)
+	}
 	seed := os.Getenv("WILDTRAIN_SEED")
 	if seed == "" {
 		seed = "1"

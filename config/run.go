@@ -41,7 +41,7 @@ type Model struct {
 type Data struct {
 	Root     string   `yaml:"root"`     // folder, or a YOLO data.yaml
 	Roots    []string `yaml:"roots"`    // more of them, merged by class name
-	Format   string   `yaml:"format"`   // "auto", "wildata", "coco", "yolo"
+	Format   string   `yaml:"format"`   // "auto", "wildata", "wildata_yolo", "coco", "yolo", "voc", "label_studio", "csv"
 	Datasets []string `yaml:"datasets"` // names of WilData datasets to take; empty takes all
 
 	TrainSplit string `yaml:"train_split"`
@@ -93,7 +93,7 @@ type Training struct {
 	ImgSz  int `yaml:"imgsz"` // side of pictures in pixels, a multiple of 32
 	Batch  int `yaml:"batch"` // pictures per batch
 
-	Optimizer      string  `yaml:"optimizer"` // "SGD", "Adam", "AdamW", "RMSprop", "auto"; case does not matter
+	Optimizer      string  `yaml:"optimizer"` // "SGD", "Adam", "AdamW", "RMSprop"; case does not matter
 	LR0            float64 `yaml:"lr0"`
 	LRF            float64 `yaml:"lrf"` // last learning rate as a share of LR0
 	Momentum       float64 `yaml:"momentum"`
