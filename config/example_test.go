@@ -49,7 +49,7 @@ func ExampleConfig_Explain() {
 	fmt.Print(x)
 	// Output:
 	// training.lr0 = 0.1
-	//   from     0.1  at training.lr0=0.1
+	//   from     0.1  at override training.lr0=0.1
 	//   replaced 0.001  at shipped/training/finetune.yaml:8:1  (listed by main)
 	//   replaced 0.01  at shipped/training/default.yaml:6:1  (listed by training/finetune, by main)
 }

@@ -27,7 +27,7 @@ func TestExplain(t *testing.T) {
 	assert.Equal(t, filepath.Join(dir, "training/own.yaml"), x.Steps[1].File)
 	assert.Equal(t, 4, x.Steps[1].Line)
 	assert.Equal(t, []string{"main"}, x.Steps[1].Through)
-	assert.Equal(t, "training.lr0=0.5", x.Steps[2].File)
+	assert.Equal(t, "override training.lr0=0.5", x.Steps[2].File)
 
 	x, err = c.Explain("training.lrf")
 	require.NoError(t, err)

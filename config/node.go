@@ -55,6 +55,9 @@ func (p *place) where() (string, int, int) {
 	if p == nil {
 		return "", 0, 0
 	}
+	if p.override {
+		return "override " + p.file, 0, 0
+	}
 	return p.file, p.line, p.column
 }
 

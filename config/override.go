@@ -108,6 +108,9 @@ func parseOverride(line string) (*Override, error) {
 		return o, nil
 	}
 	if p.i >= len(line) || line[p.i] != '=' {
+		if p.i >= len(line) {
+			return nil, problem("an override has the form key=value")
+		}
 		return nil, p.fail("\"=\"")
 	}
 	o.HasValue = true
