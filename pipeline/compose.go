@@ -90,6 +90,9 @@ func ComposeFor(weights string, o config.Options) (Settings, error) {
 		return s, nil
 	}
 	s.Model.Weights = weights
+	if !mentions(given, "model.partial") {
+		s.Model.Partial = false // a run that began with part of other weights has whole ones now
+	}
 	if !mentions(given, "model", "model.framework", "model.version", "model.size", "model.architecture") {
 		s.Model.Architecture = ""
 	}

@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"errors"
 	"fmt"
 	"regexp"
 	"strconv"
@@ -21,8 +22,17 @@ func (e *Env) build(s Settings, classes []string) (*detection.YOLO, error) {
 		return nil, err
 	}
 	defer w.Close()
-	return e.make(s, classes, w)
+	m, err := e.make(s, classes, w)
+	if errors.As(err, &misfit{}) && !s.Model.Partial && s.Resume == "" {
+		err = fmt.Errorf("%w (model.partial=true takes the tensors that fit)", err)
+	}
+	return m, err
 }
+
+// misfit is the error of a model that could not be made of weights.
+type misfit struct{ error }
+
+func (m misfit) Unwrap() error { return m.error }
 
 // open makes the model that stored weights hold: architecture and classes come
 // from the file where s does not give them.
@@ -43,7 +53,7 @@ func (e *Env) open(s Settings) (*detection.YOLO, error) {
 		s.Model.Architecture = d.Architecture
 	}
 	if s.Model.Architecture == "" {
-		return nil, fmt.Errorf("pipeline: open %s: the file does not say what model it is: give model=NAME", s.Model.Weights)
+		return nil, badSettings(fmt.Errorf("pipeline: open %s: the file does not say what model it is: give model=NAME", s.Model.Weights))
 	}
 	if len(s.Model.Classes) == 0 {
 		s.Model.Classes = d.Classes
@@ -73,7 +83,7 @@ func (e *Env) make(s Settings, classes []string, weights *checkpoint.File) (*det
 	m, err := detection.NewYOLO(cfg)
 	if err != nil {
 		if weights != nil {
-			return nil, fmt.Errorf("pipeline: %s as %s with %d classes: %w", weights.Path(), s.Model.Architecture, len(classes), err)
+			return nil, misfit{fmt.Errorf("pipeline: %s as %s with %d classes: %w", weights.Path(), s.Model.Architecture, len(classes), err)}
 		}
 		return nil, err
 	}

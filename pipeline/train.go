@@ -41,6 +41,13 @@ func (e *Env) Train(ctx context.Context, s Settings) (out *Trained, err error) {
 	if err := checkClasses(s.Model.Classes, classes); err != nil {
 		return nil, err
 	}
+	if s.Resume != "" {
+		if err := checkResume(s.Resume, s.Model.Architecture, classes); err != nil {
+			return nil, err
+		}
+		// what the run was begun with may be gone by now
+		s.Model.Weights, s.Model.Partial = filepath.Join(s.Resume, "checkpoints", "last"), false
+	}
 	m, err := e.build(s, classes)
 	if err != nil {
 		return nil, err
@@ -54,11 +61,6 @@ func (e *Env) Train(ctx context.Context, s Settings) (out *Trained, err error) {
 	// what can be wrong with data and model is found before a run folder is made
 	if err := setup(ctx, s, data); err != nil {
 		return nil, err
-	}
-	if s.Resume != "" {
-		if err := checkResume(s.Resume, m.Describe()); err != nil {
-			return nil, err
-		}
 	}
 	s.chooseOptimizer(len(data.Records(wildtrain.Train)), len(data.Classes()))
 	return e.fit(ctx, s, m, data)
@@ -120,8 +122,12 @@ func checkClasses(given, data []string) error {
 	return badSettings(fmt.Errorf("pipeline: model.classes or model.names say %d classes %q, the data has %d %q", len(given), given, len(data), data))
 }
 
-// checkResume holds the model against the one that a run was begun with.
-func checkResume(dir string, now wildtrain.Description) error {
+// checkResume holds architecture and classes against those that a run was begun with.
+func checkResume(dir, architecture string, classes []string) error {
+	arch, err := detection.LookupArchitecture(architecture)
+	if err != nil {
+		return badSettings(err)
+	}
 	last, err := checkpoint.Open(filepath.Join(dir, "checkpoints", "last"))
 	if err != nil {
 		return err
@@ -131,10 +137,10 @@ func checkResume(dir string, now wildtrain.Description) error {
 	switch {
 	case !ok:
 		return nil // the loop finds out whether the tensors fit
-	case before.Architecture != now.Architecture:
-		return badSettings(fmt.Errorf("pipeline: resume %s: it trains %s, the settings say %s", dir, before.Architecture, now.Architecture))
-	case !slices.Equal(before.Classes, now.Classes):
-		return badSettings(fmt.Errorf("pipeline: resume %s: it learns %q, the data has %q now", dir, before.Classes, now.Classes))
+	case before.Architecture != arch.Name:
+		return badSettings(fmt.Errorf("pipeline: resume %s: it trains %s, the settings say %s", dir, before.Architecture, arch.Name))
+	case !slices.Equal(before.Classes, classes):
+		return badSettings(fmt.Errorf("pipeline: resume %s: it learns %q, the data has %q now", dir, before.Classes, classes))
 	}
 	return nil
 }

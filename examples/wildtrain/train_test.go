@@ -159,6 +159,25 @@ func TestResumeForMoreEpochs(t *testing.T) {
 	require.Contains(t, stderr, "nothing to do: 4 epochs", "what failed changed nothing")
 }
 
+// A run that was begun with other weights goes on without them.
+func TestFineTuning(t *testing.T) {
+	data, runs, weights := dataset(t, 2, 1), t.TempDir(), filepath.Join(t.TempDir(), "w.safetensors")
+	must(t, "model", "convert", "weights="+trained(t), "out="+weights)
+	other := []string{"model.weights=" + weights, "data.keep=[zebra,impala]"}
+	code, _, stderr := command(tiny(data, runs, other...)...)
+	require.Equal(t, failed, code)
+	require.Contains(t, stderr, "model.22.cv3.0.2.bias: model [2], source [6]")
+	require.Contains(t, stderr, "(model.partial=true takes the tensors that fit)")
+	require.NoDirExists(t, filepath.Join(runs, "test"))
+
+	must(t, tiny(data, runs, append(other, "model.partial=true")...)...)
+	require.NoError(t, os.Remove(weights))
+	run := filepath.Join(runs, "test", "run")
+	must(t, "train", "resume="+run, "training.epochs=2")
+	_, _, stderr = command("evaluate", "weights="+run, "out="+t.TempDir())
+	require.NotContains(t, stderr, "do not cover")
+}
+
 func TestResumeOfWhatIsNoRun(t *testing.T) {
 	dir := t.TempDir()
 	write(t, filepath.Join(dir, "file"), "x")
