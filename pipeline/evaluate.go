@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 
 	"github.com/wildtrain/sdk/evaluate"
 	"github.com/wildtrain/sdk/evaluate/report"
@@ -22,12 +23,12 @@ type Evaluated struct {
 // Evaluate measures the model of s.Model.Weights on a split, in original
 // coordinates. Into out, unless it is empty, it writes evaluation.json, a report
 // (report.html with plots and tables beside it) and predictions in COCO's form.
-// The data's classes are matched to the model's by name.
+// The data's classes are matched to the model's by name, or by number where
+// the model has no names.
 func (e *Env) Evaluate(ctx context.Context, s Settings, out string) (result *Evaluated, err error) {
 	if s.Model.Weights == "" {
 		return nil, errors.New("pipeline: evaluate: no weights: name a run folder or a file (weights=…)")
 	}
-	s.Model.Classes = nil
 	m, err := e.open(s)
 	if err != nil {
 		return nil, err
@@ -37,13 +38,23 @@ func (e *Env) Evaluate(ctx context.Context, s Settings, out string) (result *Eva
 		return nil, err
 	}
 	classes := m.Describe().Classes
-	s.Data.Classes, s.Model.ImageSize = classes, m.Describe().InputSize[0]
+	unnamed := slices.Equal(classes, numbered(len(classes)))
+	if s.Model.ImageSize = m.Describe().InputSize[0]; !unnamed {
+		s.Data.Classes = classes
+	}
 	data, err := e.data(s)
 	if err != nil {
 		return nil, err
 	}
 	defer data.Close()
+	if names := wildtrain.Names(data.Classes()); unnamed && len(classes) == len(names) {
+		classes = names
+	}
 	if err := sameClasses(classes, wildtrain.Names(data.Classes())); err != nil {
+		return nil, err
+	}
+	stage := wildtrain.Stage(s.Evaluate.Split)
+	if err := data.Setup(ctx, stage); err != nil { // before anything is written
 		return nil, err
 	}
 	d, err := metric(s, classes)
@@ -56,7 +67,7 @@ func (e *Env) Evaluate(ctx context.Context, s Settings, out string) (result *Eva
 	}
 	worst := worstPictures{conf: s.Evaluate.Conf, iou: s.Evaluate.IoU}
 	m.Postprocess(s.Evaluate.Postprocess)
-	err = e.eachPrediction(ctx, m, data, wildtrain.Stage(s.Evaluate.Split), wildtrain.Stage(s.Evaluate.Split), func(p wildtrain.Prediction, sample wildtrain.Sample) error {
+	err = e.eachPrediction(ctx, m, data, stage, stage, func(p wildtrain.Prediction, sample wildtrain.Sample) error {
 		if err := d.Update([]wildtrain.Prediction{p}, []wildtrain.Sample{sample}); err != nil {
 			return err
 		}

@@ -40,6 +40,15 @@ func TestEvaluate(t *testing.T) {
 	code, _, stderr := command("evaluate", "weights="+run, "out="+out, "evaluation.split=test")
 	require.Equal(t, failed, code)
 	require.Contains(t, stderr, "no such split")
+	none := filepath.Join(t.TempDir(), "none")
+	require.Equal(t, failed, first(command("evaluate", "weights="+run, "out="+none, "evaluation.split=test")))
+	require.NoDirExists(t, none)
+
+	bare := filepath.Join(t.TempDir(), "bare.pt") // without names of architecture and classes
+	must(t, "model", "convert", "weights="+run, "out="+bare)
+	byNumber := object(t, "evaluate", "weights="+bare, "model=yolov8n", "training.imgsz=64", "data.root="+filepath.Join(sharedDir, "data"), "out="+out)
+	require.Equal(t, got["AP/zebra"], byNumber["AP/zebra"])
+	require.Equal(t, got["AP"], byNumber["AP"])
 	code, _, stderr = command("evaluate", "weights="+filepath.Join(run, "model", "model.safetensors"), "out="+out)
 	require.Equal(t, usage, code)
 	require.Contains(t, stderr, "data.root is missing")
