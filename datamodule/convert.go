@@ -74,19 +74,35 @@ func (d *Detection) Pictures(ctx context.Context) ([]Split, error) {
 // gets a number. dst must not be there; it appears when all is written.
 func Convert(ctx context.Context, dst string, format Source, classes []wildtrain.Class, splits []Split, o ConvertOptions) (*Converted, error) {
 	c := &conversion{ctx: ctx, format: format, classes: classes, splits: splits, options: o}
-	write, known := map[Source]func(Split, []string) error{
-		COCO: c.coco, YOLO: c.yolo, VOC: c.voc, CSV: c.csv, LabelStudio: c.labelStudio,
-	}[format]
-	if !known {
-		return nil, fmt.Errorf("datamodule: convert to %q: it must be coco, yolo, voc, csv or label_studio", format)
-	}
-	if err := c.check(); err != nil {
+	err := c.run(dst, func(s Split) (Split, []string, error) {
+		names, err := c.pictures(s)
+		return s, names, err
+	})
+	if err != nil {
 		return nil, fmt.Errorf("datamodule: convert to %s: %w", format, err)
 	}
-	err := newFolder(dst, func(tmp, final string) error {
+	return &c.out, nil
+}
+
+// run writes a new dataset. pictures brings those of a split into it and
+// returns what to write of them, and their names.
+func (c *conversion) run(dst string, pictures func(Split) (Split, []string, error)) error {
+	write, known := map[Source]func(Split, []string) error{
+		COCO: c.coco, YOLO: c.yolo, VOC: c.voc, CSV: c.csv, LabelStudio: c.labelStudio,
+	}[c.format]
+	if !known {
+		return fmt.Errorf("format %q must be coco, yolo, voc, csv or label_studio", c.format)
+	}
+	if err := c.check(); err != nil {
+		return err
+	}
+	return newFolder(dst, func(tmp, final string) error {
 		c.dir, c.final = tmp, final
 		for _, s := range c.splits {
-			names, err := c.pictures(s)
+			if err := os.MkdirAll(filepath.Join(c.dir, c.pictureFolder(s.Name)), 0o755); err != nil {
+				return err
+			}
+			s, names, err := pictures(s)
 			if err != nil {
 				return err
 			}
@@ -94,15 +110,11 @@ func Convert(ctx context.Context, dst string, format Source, classes []wildtrain
 				return err
 			}
 		}
-		if format == YOLO {
+		if c.format == YOLO {
 			return c.dataYAML()
 		}
 		return nil
 	})
-	if err != nil {
-		return nil, fmt.Errorf("datamodule: convert to %s: %w", format, err)
-	}
-	return &c.out, nil
 }
 
 // newFolder fills a temporary folder beside dst and gives it its name when fill
@@ -200,9 +212,6 @@ func (c *conversion) pictures(s Split) ([]string, error) {
 	folder := c.pictureFolder(s.Name)
 	if c.taken == nil || c.format != VOC { // VOC has one folder for all
 		c.taken = map[string]bool{}
-	}
-	if err := os.MkdirAll(filepath.Join(c.dir, folder), 0o755); err != nil {
-		return nil, err
 	}
 	names := make([]string, len(s.Records))
 	for i, rec := range s.Records {

@@ -202,7 +202,7 @@ func TestConvertNeverOverwritesNorLeavesHalves(t *testing.T) {
 	_, err = datamodule.Convert(context.Background(), out.path("new"), datamodule.YOLO, d.Classes(), []datamodule.Split{{Name: "holdout"}}, datamodule.ConvertOptions{})
 	assert.ErrorContains(t, err, "train, val and test only")
 	_, err = datamodule.Convert(context.Background(), out.path("new"), datamodule.WilData, d.Classes(), splits, datamodule.ConvertOptions{})
-	assert.ErrorContains(t, err, `convert to "wildata"`)
+	assert.ErrorContains(t, err, `format "wildata" must be`)
 }
 
 // Two datasets with pictures of the same name, linked, boxes cut at the edge.
