@@ -58,11 +58,14 @@ func BenchmarkComposeShipped(b *testing.B) {
 	}
 }
 
+// hanging stands for a parser that does not come to an end: what is quadratic takes
+// a second here, what is exponential takes for ever.
+const hanging = time.Minute
+
 // No input of 64 KB may take long: each parser and the evaluator get texts that
 // make careless ones explode.
 func TestHostileInputIsQuick(t *testing.T) {
-	const size = 64 << 10
-	repeat := func(s string) string { return strings.Repeat(s, size/len(s)) }
+	repeat := func(s string) string { return strings.Repeat(s, hostileSize/len(s)) }
 	texts := []string{
 		repeat("${"), repeat("["), repeat("{a:"), repeat("\\"), repeat("'"), repeat("\""), repeat("a."), repeat("1_"), repeat("${a}"),
 		repeat("${a:"), repeat("f("), repeat("a,"), repeat("1:"), repeat("1:30:"), repeat("0x"), repeat("9"), repeat("1e"), repeat(" "), repeat(".."), repeat("$"),
@@ -70,7 +73,7 @@ func TestHostileInputIsQuick(t *testing.T) {
 		"range(0,1e18,1)", "range(0,1,1e-300)", "a" + repeat("b") + "=" + repeat("c"), "{" + repeat("a:1,") + "a:1}",
 	}
 	var many strings.Builder
-	for i := range 9000 {
+	for i := range hostileSize / 7 {
 		fmt.Fprintf(&many, "%d:1,", i)
 	}
 	texts = append(texts, "{"+many.String()+"a:1}", "${oc.create:{"+many.String()+"a:1}}")
@@ -89,7 +92,7 @@ func TestHostileInputIsQuick(t *testing.T) {
 				_ = root.YAML()
 			}
 		}
-		assert.Less(t, time.Since(start), 5*time.Second, "%.20q", text)
+		assert.Less(t, time.Since(start), hanging, "%.20q", text)
 	}
 }
 
@@ -107,7 +110,7 @@ func TestGrowthIsRefused(t *testing.T) {
 		start := time.Now()
 		_, err = newEvaluator(newEnvironment(&Options{})).resolveTree(root)
 		assert.Error(t, err, "%.20q", doc)
-		assert.Less(t, time.Since(start), 5*time.Second)
+		assert.Less(t, time.Since(start), hanging)
 	}
 }
 
@@ -181,7 +184,7 @@ func FuzzYAML(f *testing.F) {
 	f.Fuzz(func(t *testing.T, s string) {
 		start := time.Now()
 		defer func() {
-			if took := time.Since(start); took > 5*time.Second && len(s) <= 64<<10 {
+			if took := time.Since(start); took > hanging && len(s) <= 64<<10 {
 				t.Fatalf("%d bytes took %v", len(s), took)
 			}
 		}()
