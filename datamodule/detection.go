@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -21,6 +22,7 @@ type Detection struct {
 	sources []source
 	classes *classMap
 	raw     map[rawKey]*loaded
+	made    map[string][]Record // by split, of WithSplits; without sources
 	buffers imageio.Buffers
 	cache   *cache // of all pictures, if so configured
 	recent  *cache // of those that mosaics are about to draw from
@@ -137,6 +139,7 @@ func (d *Detection) Splits() []string {
 	for _, s := range d.sources {
 		out = append(out, s.splits()...)
 	}
+	out = slices.AppendSeq(out, maps.Keys(d.made))
 	slices.Sort(out)
 	return slices.Compact(out)
 }
@@ -184,8 +187,8 @@ func (d *Detection) where() string {
 func (d *Detection) examine(ctx context.Context, stage wildtrain.Stage, deep bool) ([]Record, *Report, error) {
 	split := d.splitOf(stage)
 	report := &Report{Split: split}
-	var records []Record
-	found := false
+	records, found := d.made[split]
+	records = slices.Clone(records)
 	for i, s := range d.sources {
 		l := d.raw[rawKey{i, split}]
 		for _, other := range aliases[split] {

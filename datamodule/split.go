@@ -304,3 +304,25 @@ func (s *stratifier) improve(order []int) (better bool) {
 	}
 	return better
 }
+
+// WithSplits returns a data module with d's classes and configuration over
+// other splits, such as MakeSplits makes of d.Pictures. Pictures and boxes are
+// taken as they are: Pictures has checked them.
+func (d *Detection) WithSplits(splits []Split) (*Detection, error) {
+	out := newDetection(d.config, nil, d.classes)
+	out.made = map[string][]Record{}
+	for _, s := range splits {
+		if _, twice := out.made[s.Name]; twice || s.Name == "" {
+			return nil, fmt.Errorf("datamodule: take splits: name %q is empty or there twice", s.Name)
+		}
+		for _, r := range s.Records {
+			for _, o := range r.Objects {
+				if o.Class < 0 || o.Class >= len(d.classes.classes) {
+					return nil, fmt.Errorf("datamodule: take splits: picture %s: class %d is not in the list of %d", r.ID, o.Class, len(d.classes.classes))
+				}
+			}
+		}
+		out.made[s.Name] = s.Records
+	}
+	return out, nil
+}

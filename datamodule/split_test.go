@@ -52,7 +52,29 @@ func TestFlightsStayTogether(t *testing.T) {
 	assert.InDelta(t, 0.2*123, len(splits[1].Records), 123*0.08)
 	assert.InDelta(t, 0.1*123, len(splits[2].Records), 123*0.08)
 
-	// What was made is free of leaks by name, and can be written.
+	// What was made can be trained on,
+	data, err := d.WithSplits(splits)
+	require.NoError(t, err)
+	defer func() { assert.NoError(t, data.Close()) }()
+	assert.Equal(t, []string{"test", "train", "val"}, data.Splits())
+	require.NoError(t, data.Setup(context.Background(), wildtrain.Test))
+	assert.Equal(t, len(splits[2].Records), data.Report(wildtrain.Test).Images)
+	loader, err := data.Loader(wildtrain.Test, wildtrain.Position{World: 1})
+	require.NoError(t, err)
+	n := 0
+	for b, err := range loader.Batches(context.Background()) {
+		require.NoError(t, err)
+		n += b.Len()
+		b.Release()
+	}
+	assert.Equal(t, len(splits[2].Records), n)
+	_, err = d.WithSplits([]datamodule.Split{{Name: "a"}, {Name: "a"}})
+	assert.ErrorContains(t, err, `name "a" is empty or there twice`)
+	only, err := d.WithSplits(splits[:1])
+	require.NoError(t, err)
+	assert.ErrorIs(t, only.Setup(context.Background(), wildtrain.Val), wildtrain.ErrNoSplit)
+
+	// and can be written.
 	out := filepath.Join(t.TempDir(), "x")
 	_, err = datamodule.Convert(context.Background(), out, datamodule.YOLO, d.Classes(), splits, datamodule.ConvertOptions{})
 	require.NoError(t, err)
