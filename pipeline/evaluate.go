@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"slices"
 
+	"github.com/wildtrain/sdk/datamodule"
 	"github.com/wildtrain/sdk/evaluate"
 	"github.com/wildtrain/sdk/evaluate/report"
 	"github.com/wildtrain/sdk/wildtrain"
@@ -37,26 +38,11 @@ func (e *Env) Evaluate(ctx context.Context, s Settings, out string) (result *Eva
 	if err := m.Fuse(); err != nil {
 		return nil, err
 	}
-	classes := m.Describe().Classes
-	unnamed := slices.Equal(classes, numbered(len(classes)))
-	if s.Model.ImageSize = m.Describe().InputSize[0]; !unnamed {
-		s.Data.Classes = classes
-	}
-	data, err := e.data(s)
+	data, classes, stage, err := e.evaluationData(ctx, &s, m.Describe())
 	if err != nil {
 		return nil, err
 	}
 	defer data.Close()
-	if names := wildtrain.Names(data.Classes()); unnamed && len(classes) == len(names) {
-		classes = names
-	}
-	if err := sameClasses(classes, wildtrain.Names(data.Classes())); err != nil {
-		return nil, err
-	}
-	stage := wildtrain.Stage(s.Evaluate.Split)
-	if err := data.Setup(ctx, stage); err != nil { // before anything is written
-		return nil, err
-	}
 	d, err := metric(s, classes)
 	if err != nil {
 		return nil, err
@@ -67,7 +53,7 @@ func (e *Env) Evaluate(ctx context.Context, s Settings, out string) (result *Eva
 	}
 	worst := worstPictures{conf: s.Evaluate.Conf, iou: s.Evaluate.IoU}
 	m.Postprocess(s.Evaluate.Postprocess)
-	err = e.eachPrediction(ctx, m, data, stage, stage, func(p wildtrain.Prediction, sample wildtrain.Sample) error {
+	err = e.eachPrediction(ctx, m, data, stage, wildtrain.Stage(s.Evaluate.Split), func(p wildtrain.Prediction, sample wildtrain.Sample) error {
 		if err := d.Update([]wildtrain.Prediction{p}, []wildtrain.Sample{sample}); err != nil {
 			return err
 		}
@@ -91,18 +77,49 @@ func (e *Env) Evaluate(ctx context.Context, s Settings, out string) (result *Eva
 	if err := writeJSON(filepath.Join(out, "evaluation.json"), result); err != nil {
 		return nil, err
 	}
+	result.Report, err = writeReport(out, s, m.Describe(), d, &worst, picturePaths(data, stage))
+	return result, err
+}
+
+// evaluationData opens the split to measure on, with the model's classes, before
+// anything is written. It returns the classes and the stage that the split is loaded as.
+func (e *Env) evaluationData(ctx context.Context, s *Settings, about wildtrain.Description) (data *datamodule.Detection, classes []string, stage wildtrain.Stage, err error) {
+	classes, stage = about.Classes, wildtrain.Stage(s.Evaluate.Split)
+	unnamed := slices.Equal(classes, numbered(len(classes)))
+	if s.Model.ImageSize = about.InputSize[0]; !unnamed {
+		s.Data.Classes = classes
+	}
+	if stage == wildtrain.Train { // as it is annotated, not as training changes it
+		s.Data.ValSplit, stage = s.Data.TrainSplit, wildtrain.Val
+	}
+	if data, err = e.data(*s); err != nil {
+		return nil, nil, "", err
+	}
+	names := wildtrain.Names(data.Classes())
+	if unnamed && len(classes) == len(names) {
+		classes = names
+	}
+	if err = sameClasses(classes, names); err == nil {
+		err = data.Setup(ctx, stage)
+	}
+	if err != nil {
+		return nil, nil, "", errors.Join(err, data.Close())
+	}
+	return data, classes, stage, nil
+}
+
+// writeReport writes the page with plots and tables and returns its path.
+func writeReport(out string, s Settings, about wildtrain.Description, d *evaluate.Detection, worst *worstPictures, paths map[string]string) (string, error) {
 	in, err := report.Of(d)
 	if err != nil {
-		return nil, err
+		return "", err
 	}
-	about := m.Describe()
 	in.Title = fmt.Sprintf("%s on %s", about.Architecture, s.Evaluate.Split)
 	in.Facts = []report.Fact{{Name: "Weights", Value: s.Model.Weights}, {Name: "Data", Value: s.Data.Root}, {Name: "Picture size", Value: fmt.Sprint(about.InputSize[0], " px")}}
-	if in.Pictures, err = worst.pictures(picturePaths(data, wildtrain.Stage(s.Evaluate.Split))); err != nil {
-		return nil, err
+	if in.Pictures, err = worst.pictures(paths); err != nil {
+		return "", err
 	}
-	result.Report, err = report.Write(out, in)
-	return result, err
+	return report.Write(out, in)
 }
 
 // sameClasses tells what is wrong between the classes of a model and of data.

@@ -36,6 +36,7 @@ func TestEvaluate(t *testing.T) {
 	text := must(t, "evaluate", "weights="+run, "out="+out, "evaluation.split=train")
 	require.Contains(t, text, "4 images of train: AP ")
 	require.Contains(t, text, "termite mound")
+	require.Regexp(t, `(?m)^ +impala +[1-9]\d*  0\.`, text, "objects are there to be found")
 
 	code, _, stderr := command("evaluate", "weights="+run, "out="+out, "evaluation.split=test")
 	require.Equal(t, failed, code)
