@@ -169,3 +169,36 @@ func nearDuplicates(splits []Split, hashes [][]fingerprint, most int) []Leak {
 	}
 	return out
 }
+
+// ByLooks groups pictures that are near duplicates of each other (PerceptualHash),
+// by way of others, too. It decodes all records once, and knows only these.
+func ByLooks(ctx context.Context, records []Record, o LeakOptions) (Grouping, error) {
+	if o.Distance < 0 || o.Distance > 15 {
+		return nil, fmt.Errorf("datamodule: group by looks: distance is %d, must be between 0 and 15", o.Distance)
+	}
+	alone := make([]Split, len(records)) // so that each is compared with each
+	parent := map[string]string{}
+	for i, r := range records {
+		alone[i].Records = records[i : i+1]
+		parent[r.Path] = r.Path
+	}
+	hashes, err := fingerprints(ctx, alone, o.MaxPixels)
+	if err != nil {
+		return nil, err
+	}
+	root := func(path string) string {
+		for parent[path] != path {
+			path = parent[path]
+		}
+		return path
+	}
+	for _, l := range nearDuplicates(alone, hashes, o.Distance) {
+		parent[root(l.B.Path)] = root(l.A.Path)
+	}
+	return func(r Record) (string, error) {
+		if _, known := parent[r.Path]; !known {
+			return "", fmt.Errorf("picture %s was not looked at", r.Path)
+		}
+		return root(r.Path), nil
+	}, nil
+}

@@ -35,6 +35,39 @@ func TestTheLeakOfTheFixture(t *testing.T) {
 	assert.Contains(t, l.String(), "show the same")
 }
 
+// Grouped by what they show, the two pictures of the leak stay together.
+func TestByLooks(t *testing.T) {
+	d, splits := savanna(t)
+	var records []datamodule.Record
+	for _, name := range []string{"flight06_0006.jpg", "flight06_0007.jpg", "flight07_0001.jpg", "flight09_0007.jpg", "flight09_0006.jpg"} {
+		for _, s := range splits {
+			if r, there := byBase(s.Records)[name]; there {
+				records = append(records, r)
+			}
+		}
+	}
+	require.Len(t, records, 5)
+	by, err := datamodule.ByLooks(context.Background(), records, datamodule.DefaultLeakOptions())
+	require.NoError(t, err)
+	keys := map[string]int{}
+	for _, r := range records {
+		k, err := by(r)
+		require.NoError(t, err)
+		keys[k]++
+	}
+	assert.Len(t, keys, 4)
+	assert.Equal(t, 2, keys[records[0].Path])
+	for seed := range uint64(5) {
+		made, err := datamodule.MakeSplits(records, d.Classes(), datamodule.SplitConfig{Train: 1, Val: 1, Group: []datamodule.Grouping{by}, Seed: seed})
+		require.NoError(t, err)
+		leaks, err := datamodule.FindLeaks(context.Background(), made, datamodule.DefaultLeakOptions())
+		require.NoError(t, err)
+		assert.Empty(t, leaks)
+	}
+	_, err = by(splits[0].Records[0])
+	assert.ErrorContains(t, err, "was not looked at")
+}
+
 func TestTilesOfOnePicture(t *testing.T) {
 	_, splits := savanna(t)
 	splits = splits[1:] // without the near duplicate

@@ -184,6 +184,16 @@ func TestBadNamedSources(t *testing.T) {
 	}
 }
 
+// A box that is there twice counts once, and a row may say again that a picture is there.
+func TestRowsTwice(t *testing.T) {
+	d, err := setup(csvTree(t, table+"a.jpg,zebra,1,2,3,4\na.jpg,kudu,1,2,3,4\n./a.jpg,zebra,1.0,2,3,4\na.jpg,,,,,\n").config(), wildtrain.Train)
+	require.NoError(t, err)
+	require.Len(t, d.Records(wildtrain.Train), 1)
+	assert.Len(t, d.Records(wildtrain.Train)[0].Objects, 2)
+	require.Len(t, d.Report(wildtrain.Train).Problems, 1)
+	assert.Contains(t, d.Report(wildtrain.Train).Problems[0].String(), "train.csv:4: the same box as in line 2; it counts once")
+}
+
 func TestNamedRoots(t *testing.T) {
 	tr := csvTree(t, table+"a.jpg,zebra,10,15,30,27\n")
 	c := tr.config()

@@ -70,8 +70,14 @@ type tableReader struct {
 	names       *nameIndex
 	file, split string
 	columns     map[string]int
-	corners     []string // the four columns of the box
-	seen        map[string]int
+	corners     []string         // the four columns of the box
+	seen        map[tableRow]int // line of each box
+}
+
+// tableRow tells rows apart.
+type tableRow struct {
+	split, path string
+	box         rawBox
 }
 
 func (t *tableReader) read(data []byte) {
@@ -88,7 +94,7 @@ func (t *tableReader) read(data []byte) {
 		report().problem(t.file, 1, "%v", unwrapCSV(err))
 		return
 	}
-	t.seen = map[string]int{}
+	t.seen = map[tableRow]int{}
 	for {
 		row, err := r.Read()
 		if errors.Is(err, io.EOF) {
@@ -175,12 +181,6 @@ func (t *tableReader) row(row []string, line int) {
 		bad("the row names no split")
 		return
 	}
-	key := strings.Join(row, "\x00")
-	if first, twice := t.seen[key]; twice {
-		p.report.warn(t.file, line, "the same row as in line %d; it counts once", first)
-		return
-	}
-	t.seen[key] = line
 	path, err := t.s.locate(filepath.Dir(t.file), split, t.value(row, "file"))
 	if err != nil {
 		bad("%v", err)
@@ -192,13 +192,21 @@ func (t *tableReader) row(row []string, line int) {
 		return
 	}
 	b, class, err := t.box(row)
-	switch {
-	case err != nil:
+	if err != nil {
 		bad("%v", err)
-	case class != "":
-		b.class, b.line, b.what = t.names.of(class), line, "box"
-		im.boxes = append(im.boxes, b)
 	}
+	if err != nil || class == "" {
+		return
+	}
+	b.class = t.names.of(class)
+	key := tableRow{split, im.path, b}
+	if first, twice := t.seen[key]; twice {
+		p.report.warn(t.file, line, "the same box as in line %d; it counts once", first)
+		return
+	}
+	t.seen[key] = line
+	b.line, b.what = line, "box"
+	im.boxes = append(im.boxes, b)
 }
 
 // size reads the picture's size, which is the same in all rows of it.
