@@ -22,6 +22,9 @@ import (
 // taskFiles are the JSON files of a root that hold a list, as Label Studio's do.
 func taskFiles(root string) []string {
 	return slices.DeleteFunc(glob(root, "*.json"), func(path string) bool {
+		if !isFile(path) {
+			return true // opening a pipe would wait for ever
+		}
 		f, err := os.Open(path)
 		if err != nil {
 			return true
