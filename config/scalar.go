@@ -240,6 +240,9 @@ func mappingNode(y *yamlsafe.Node, file string, p *place) (*Node, error) {
 	dict := newDict(p)
 	for _, pair := range y.Pairs {
 		k, err := scalar(pair.Key, file)
+		if pair.Key.Plain && pair.Key.Value == "=" { // only as a value it has another meaning
+			k, err = "=", nil
+		}
 		if err != nil {
 			return nil, err
 		}
