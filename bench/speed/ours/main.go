@@ -32,13 +32,14 @@ func main() {
 	threads := flag.Int("threads", 2, "of one operation")
 	workers := flag.Int("workers", 2, "goroutines that make pictures")
 	cache := flag.String("cache", "none", "none or ram")
+	layout := flag.String("channels_last", "auto", "true, false or auto")
 	flag.Parse()
 
 	s := pipeline.DefaultSettings()
 	s.Data.Root, s.Data.Datasets, s.Data.Workers, s.Data.Cache = *root, []string{"savanna"}, *workers, *cache
 	s.Model.Architecture, s.Model.ImageSize = *model, *size
 	s.Loop.Epochs, s.Loop.Batch, s.Loop.ValidateEvery = 1000, *batch, 0
-	s.Hardware.Device, s.Hardware.Precision, s.Hardware.Threads = "cpu", *precision, *threads
+	s.Hardware.Device, s.Hardware.Precision, s.Hardware.Threads, s.Hardware.ChannelsLast = "cpu", *precision, *threads, *layout
 	dir, err := os.MkdirTemp("", "speed")
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
