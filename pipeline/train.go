@@ -48,6 +48,7 @@ func (e *Env) Train(ctx context.Context, s Settings) (out *Trained, err error) {
 		// what the run was begun with may be gone by now
 		s.Model.Weights, s.Model.Partial = filepath.Join(s.Resume, "checkpoints", "last"), false
 	}
+	torch.RetainMemory()
 	m, err := e.build(s, classes)
 	if err != nil {
 		return nil, err

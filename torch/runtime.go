@@ -61,3 +61,10 @@ func Deterministic(on bool) error {
 // CPUHasBFloat16 reports whether the processor multiplies bfloat16 in hardware
 // (avx512_bf16); without, mixed precision on the CPU is slower than float32.
 func CPUHasBFloat16() bool { return C.wt_cpu_bf16() != 0 }
+
+// RetainMemory lets the process keep the memory of freed CPU tensors for the
+// next ones instead of giving it back to the system at once. A training, which
+// needs the same sizes in every step, runs about a tenth faster by it; its peak
+// does not change. It concerns the whole process and cannot be undone; only
+// glibc's allocator knows it.
+func RetainMemory() { C.wt_retain_memory() }

@@ -3,8 +3,12 @@
 #include <ATen/autocast_mode.h>
 #include <ATen/Parallel.h>
 #include <ATen/CPUGeneratorImpl.h>
+#include <climits>
 #include <cmath>
 #include <cstring>
+#if defined(__GLIBC__)
+#include <malloc.h>
+#endif
 #include "shim.h"
 #include "shim_guard.h"
 
@@ -211,6 +215,16 @@ char *wt_set_deterministic(int on) {
     at::globalContext().setDeterministicCuDNN(on != 0);
     at::globalContext().setBenchmarkCuDNN(on == 0);
   })
+}
+
+// Freed tensors of a training come back in the next step: giving their pages to
+// the system in between costs a page fault per 4 KiB each time.
+void wt_retain_memory(void) {
+#if defined(__GLIBC__)
+  mallopt(M_MMAP_THRESHOLD, 1 << 30);
+  mallopt(M_TRIM_THRESHOLD, INT_MAX);
+  mallopt(M_TOP_PAD, 256 << 20);
+#endif
 }
 
 int wt_cpu_bf16(void) {

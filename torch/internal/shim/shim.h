@@ -60,6 +60,7 @@ void wt_set_threads(int n);
 int wt_threads(void);
 char *wt_set_deterministic(int on);
 int wt_cpu_bf16(void);
+void wt_retain_memory(void);
 
 // scalar and reduction forms without a scalar object
 char *wt_scalar_op(wt_tensor *out, wt_tensor t, int op, double v);
