@@ -16,12 +16,8 @@ import (
 	"github.com/wildtrain/sdk/wildtrain"
 )
 
-// The files that describe a run's configuration, as Hydra names them.
-const (
-	configFile    = ".hydra/config.yaml"
-	hydraFile     = ".hydra/hydra.yaml"
-	overridesFile = ".hydra/overrides.yaml"
-)
+// overridesFile is where config.Config.Files puts what a run was told.
+const overridesFile = ".hydra/overrides.yaml"
 
 // Compose turns overrides over the configuration tree into settings. The folder
 // ./configs, where there is one, is searched before the shipped tree. Errors of
@@ -44,10 +40,8 @@ func Compose(o config.Options) (Settings, error) {
 	if err != nil {
 		return s, err
 	}
-	s.Files = map[string][]byte{
-		configFile:    []byte(c.Root.YAML()),
-		hydraFile:     []byte(c.Hydra.YAML()),
-		overridesFile: overridesYAML(o.Overrides),
+	if s.Files, err = c.Files(); err != nil {
+		return s, err
 	}
 	return s, s.Validate()
 }
@@ -136,18 +130,6 @@ func storedOverrides(dir string) ([]string, error) {
 		}
 	}
 	return out, nil
-}
-
-// overridesYAML writes overrides as a list of quoted strings.
-func overridesYAML(list []string) []byte {
-	if len(list) == 0 {
-		return []byte("[]\n")
-	}
-	var b strings.Builder
-	for _, o := range list {
-		b.WriteString("- '" + strings.ReplaceAll(o, "'", "''") + "'\n")
-	}
-	return []byte(b.String())
 }
 
 // FromConfig turns a decoded configuration into settings.

@@ -51,13 +51,13 @@ func (e *Env) Evaluate(ctx context.Context, s Settings, out string) (result *Eva
 	if err := w.open(); err != nil {
 		return nil, err
 	}
-	worst := worstPictures{conf: s.Evaluate.Conf, iou: s.Evaluate.IoU}
+	seen := seenPictures{}
 	m.Postprocess(s.Evaluate.Postprocess)
 	err = e.eachPrediction(ctx, m, data, stage, wildtrain.Stage(s.Evaluate.Split), func(p wildtrain.Prediction, sample wildtrain.Sample) error {
 		if err := d.Update([]wildtrain.Prediction{p}, []wildtrain.Sample{sample}); err != nil {
 			return err
 		}
-		worst.add(p, sample)
+		seen.add(p, sample, s.Evaluate.Conf)
 		return w.add(p, sample)
 	})
 	if err != nil {
@@ -77,7 +77,7 @@ func (e *Env) Evaluate(ctx context.Context, s Settings, out string) (result *Eva
 	if err := writeJSON(filepath.Join(out, "evaluation.json"), result); err != nil {
 		return nil, err
 	}
-	result.Report, err = writeReport(out, s, m.Describe(), d, &worst, picturePaths(data, stage))
+	result.Report, err = writeReport(out, s, m.Describe(), d, seen, picturePaths(data, stage))
 	return result, err
 }
 
@@ -109,14 +109,14 @@ func (e *Env) evaluationData(ctx context.Context, s *Settings, about wildtrain.D
 }
 
 // writeReport writes the page with plots and tables and returns its path.
-func writeReport(out string, s Settings, about wildtrain.Description, d *evaluate.Detection, worst *worstPictures, paths map[string]string) (string, error) {
+func writeReport(out string, s Settings, about wildtrain.Description, d *evaluate.Detection, seen seenPictures, paths map[string]string) (string, error) {
 	in, err := report.Of(d)
 	if err != nil {
 		return "", err
 	}
 	in.Title = fmt.Sprintf("%s on %s", about.Architecture, s.Evaluate.Split)
 	in.Facts = []report.Fact{{Name: "Weights", Value: s.Model.Weights}, {Name: "Data", Value: s.Data.Root}, {Name: "Picture size", Value: fmt.Sprint(about.InputSize[0], " px")}}
-	if in.Pictures, err = worst.pictures(paths); err != nil {
+	if in.Pictures, err = seen.worst(d.PictureOutcomes(), paths); err != nil {
 		return "", err
 	}
 	return report.Write(out, in)
