@@ -1,7 +1,7 @@
-// Package resample scales and warps 8-bit interleaved pictures with bilinear
-// interpolation, to the values that OpenCV gives (what detectors were trained
-// on): resize as cv2.resize(INTER_LINEAR), warps as cv2.warpAffine and
-// cv2.warpPerspective within one level.
+// Package resample scales and warps 8-bit interleaved pictures to the values of
+// the libraries that weights were trained with. Detectors know OpenCV: Linear is
+// cv2.resize(INTER_LINEAR), warps are cv2.warpAffine and cv2.warpPerspective
+// within one level. Classifiers know Pillow: Filtered is Image.resize.
 //
 // Coordinates follow package wildtrain: the centre of the first pixel is
 // (0.5, 0.5), so a map of boxes and a map of pixels are the same map.
