@@ -7,6 +7,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"github.com/wildtrain/sdk/internal/imageio"
 	"github.com/wildtrain/sdk/wildtrain"
 )
 
@@ -22,7 +23,7 @@ func (d *Detection) Loader(stage wildtrain.Stage, at wildtrain.Position) (wildtr
 		return nil, fmt.Errorf("datamodule: position %+v is impossible", at)
 	}
 	c := d.config
-	m := maker{d: d, stage: stage, records: records, config: c, epoch: at.Epoch}
+	m := &detectionMaker{d: d, stage: stage, records: records, config: c, epoch: at.Epoch}
 	if stage == wildtrain.Train {
 		m.plan = trainPlan(len(records), c, at)
 		m.closed = c.Epochs > 0 && at.Epoch >= c.Epochs-c.Augment.CloseMosaic
@@ -31,7 +32,7 @@ func (d *Detection) Loader(stage wildtrain.Stage, at wildtrain.Position) (wildtr
 	} else {
 		m.plan = evalPlan(records, c, at)
 	}
-	return &loader{maker: m, first: at.Batch, workers: c.Workers, prefetch: c.Prefetch}, nil
+	return &loader{plan: m.plan, producer: m, buffers: &d.buffers, first: at.Batch, workers: c.Workers, prefetch: c.Prefetch}, nil
 }
 
 // pictureBytes bounds one scaled picture.
@@ -48,15 +49,24 @@ func (c Config) window(n int) int {
 	return min(max(recent, 4), n)
 }
 
+// producer makes the sample at a place of the epoch, in a dst of the size that
+// the plan says. Several workers call it at once, each with a scratch of its own.
+type producer interface {
+	sample(place int, dst wildtrain.Image, s *scratch) (wildtrain.Sample, error)
+}
+
+// loader makes what a plan asks for; every data module of this package has it.
 type loader struct {
-	maker
+	plan
+	producer
+	buffers  *imageio.Buffers
 	first    int // batches before it are skipped
 	workers  int
 	prefetch int
 }
 
 // Len implements wildtrain.Loader.
-func (l *loader) Len() int { return len(l.plan.batches) }
+func (l *loader) Len() int { return len(l.batches) }
 
 // Batches implements wildtrain.Loader.
 func (l *loader) Batches(ctx context.Context) iter.Seq2[*wildtrain.Batch, error] {
@@ -97,10 +107,10 @@ type unfinished struct {
 }
 
 func (l *loader) begin(i int) *unfinished {
-	p := l.plan.batches[i]
+	p := l.batches[i]
 	n := len(p.places)
 	b := &unfinished{
-		planned: p, pixels: l.d.buffers.Get(n * p.height * p.width * 3),
+		planned: p, pixels: l.buffers.Get(n * p.height * p.width * 3),
 		samples: make([]wildtrain.Sample, n), errs: make([]error, n), done: make(chan struct{}),
 	}
 	b.left.Store(int32(n))
@@ -122,13 +132,13 @@ func (b *unfinished) work(l *loader, slot int, s *scratch) {
 func (b *unfinished) hand(l *loader, yield func(*wildtrain.Batch, error) bool) bool {
 	for _, err := range b.errs {
 		if err != nil {
-			l.d.buffers.Put(b.pixels)
+			l.buffers.Put(b.pixels)
 			yield(nil, err)
 			return false
 		}
 	}
 	p := wildtrain.Pixels{N: len(b.samples), Height: b.height, Width: b.width, Channels: 3, U8: b.pixels}
-	return yield(wildtrain.NewBatch(p, b.samples, func() { l.d.buffers.Put(b.pixels) }), nil)
+	return yield(wildtrain.NewBatch(p, b.samples, func() { l.buffers.Put(b.pixels) }), nil)
 }
 
 type job struct {

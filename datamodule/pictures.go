@@ -11,8 +11,8 @@ import (
 	"github.com/wildtrain/sdk/wildtrain"
 )
 
-// maker makes the samples of one loader.
-type maker struct {
+// detectionMaker makes the samples of one loader of Detection.
+type detectionMaker struct {
 	d       *Detection
 	stage   wildtrain.Stage
 	records []Record
@@ -29,15 +29,15 @@ type scratch struct {
 	blend  []byte
 }
 
-// sample fills dst with the picture at a place of the epoch.
-func (m *maker) sample(place int, dst wildtrain.Image, s *scratch) (wildtrain.Sample, error) {
+// sample implements producer.
+func (m *detectionMaker) sample(place int, dst wildtrain.Image, s *scratch) (wildtrain.Sample, error) {
 	if m.stage == wildtrain.Train {
 		return m.training(place, dst, s)
 	}
 	return m.evaluation(place, dst)
 }
 
-func (m *maker) evaluation(place int, dst wildtrain.Image) (wildtrain.Sample, error) {
+func (m *detectionMaker) evaluation(place int, dst wildtrain.Image) (wildtrain.Sample, error) {
 	index := m.plan.order[place]
 	rec := m.records[index]
 	im, release, err := m.picture(index, false)
@@ -58,7 +58,7 @@ func (m *maker) evaluation(place int, dst wildtrain.Image) (wildtrain.Sample, er
 	return out, nil
 }
 
-func (m *maker) newSample(rec Record) wildtrain.Sample {
+func (m *detectionMaker) newSample(rec Record) wildtrain.Sample {
 	return wildtrain.Sample{ID: rec.ID, Width: rec.Width, Height: rec.Height, Place: wildtrain.Identity}
 }
 
@@ -67,7 +67,7 @@ func scaling(rec Record, im wildtrain.Image) wildtrain.Affine {
 	return wildtrain.Scaling(float64(im.Width)/float64(rec.Width), float64(im.Height)/float64(rec.Height))
 }
 
-func (m *maker) training(place int, dst wildtrain.Image, s *scratch) (wildtrain.Sample, error) {
+func (m *detectionMaker) training(place int, dst wildtrain.Image, s *scratch) (wildtrain.Sample, error) {
 	index := m.plan.order[place]
 	r := xrand.New(m.config.Seed, streamSample, uint64(m.epoch), uint64(index))
 	out := m.newSample(m.records[index])
@@ -94,7 +94,7 @@ func (m *maker) training(place int, dst wildtrain.Image, s *scratch) (wildtrain.
 
 // compose makes one augmented picture in dst and returns the share it has in a
 // mixup, 0 for none.
-func (m *maker) compose(place int, r *xrand.Rand, dst wildtrain.Image, s *scratch, out *wildtrain.Sample) (float64, error) {
+func (m *detectionMaker) compose(place int, r *xrand.Rand, dst wildtrain.Image, s *scratch, out *wildtrain.Sample) (float64, error) {
 	p := augment.Draw(r, m.config.Augment, m.config.ImageSize, m.closed)
 	places := []int{place}
 	if p.Mosaic {
@@ -121,7 +121,7 @@ func (m *maker) compose(place int, r *xrand.Rand, dst wildtrain.Image, s *scratc
 	return 0, nil
 }
 
-func (m *maker) tile(rec Record, im wildtrain.Image) augment.Tile {
+func (m *detectionMaker) tile(rec Record, im wildtrain.Image) augment.Tile {
 	t := augment.Tile{Image: im, Place: scaling(rec, im)}
 	t.Objects = slices.Clone(rec.Objects)
 	for i := range t.Objects {
@@ -135,14 +135,14 @@ func (m *maker) tile(rec Record, im wildtrain.Image) augment.Tile {
 
 // partner draws the place of another picture, among the last ones before this
 // place in the epoch: those are in the cache as a rule.
-func (m *maker) partner(place int, r *xrand.Rand) int {
+func (m *detectionMaker) partner(place int, r *xrand.Rand) int {
 	n := len(m.plan.order)
 	return ((place-1-r.IntN(m.window))%n + n) % n
 }
 
 // picture returns a picture with its long side scaled to the image size. The
 // caller only reads it, and calls release when it has done so.
-func (m *maker) picture(index int, soon bool) (wildtrain.Image, func(), error) {
+func (m *detectionMaker) picture(index int, soon bool) (wildtrain.Image, func(), error) {
 	rec := m.records[index]
 	w, h := augment.Fit(rec.Width, rec.Height, m.config.ImageSize, m.config.ImageSize)
 	size := int64(w) * int64(h) * 3
@@ -164,7 +164,7 @@ func (m *maker) picture(index int, soon bool) (wildtrain.Image, func(), error) {
 }
 
 // load decodes and scales; the result is from buffers, or its own if that is nil.
-func (m *maker) load(rec Record, w, h int, buffers *imageio.Buffers) (wildtrain.Image, error) {
+func (m *detectionMaker) load(rec Record, w, h int, buffers *imageio.Buffers) (wildtrain.Image, error) {
 	o := imageio.Options{MaxPixels: m.config.MaxPixels, Alloc: m.d.buffers.Get}
 	src, err := imageio.DecodeFile(rec.file, o)
 	if err != nil {
