@@ -7,83 +7,81 @@ import (
 	"path/filepath"
 	"slices"
 
-	"github.com/wildtrain/sdk/datamodule"
 	"github.com/wildtrain/sdk/evaluate"
 	"github.com/wildtrain/sdk/evaluate/report"
 	"github.com/wildtrain/sdk/wildtrain"
 )
 
-// Evaluated is the outcome of Evaluate.
+// Evaluated is the outcome of Evaluate: of a detector or of a classifier.
 type Evaluated struct {
-	*evaluate.Summary
+	Task    string `json:"task"`
 	Split   string `json:"split"`
 	Weights string `json:"weights"`
 	Report  string `json:"report,omitempty"` // path of the HTML page
+
+	Detection      *evaluate.Summary               `json:"detection,omitempty"`
+	Classification *evaluate.ClassificationSummary `json:"classification,omitempty"`
 }
 
-// Evaluate measures the model of s.Model.Weights on a split, in original
-// coordinates. Into out, unless it is empty, it writes evaluation.json, a report
-// (report.html with plots and tables beside it) and predictions in COCO's form.
+// Values are the numbers of the evaluation, by name.
+func (e *Evaluated) Values() evaluate.Values {
+	if e.Detection != nil {
+		return e.Detection.Values
+	}
+	return e.Classification.Values
+}
+
+// Pictures is how many pictures were looked at.
+func (e *Evaluated) Pictures() int {
+	if e.Detection != nil {
+		return e.Detection.Pictures
+	}
+	return e.Classification.Pictures
+}
+
+// Evaluate measures the model of s.Model.Weights on a split, detections in
+// original coordinates. Into out, unless it is empty, it writes evaluation.json,
+// a report (report.html with plots and tables beside it) and the predictions.
 // The data's classes are matched to the model's by name, or by number where
 // the model has no names.
 func (e *Env) Evaluate(ctx context.Context, s Settings, out string) (result *Evaluated, err error) {
 	if s.Model.Weights == "" {
 		return nil, errors.New("pipeline: evaluate: no weights: name a run folder or a file (weights=…)")
 	}
-	m, err := e.open(s)
+	m, t, err := e.open(s)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, m.Close()) }()
-	if err := m.Fuse(); err != nil {
+	if err := t.use(m, s, false); err != nil {
 		return nil, err
 	}
-	data, classes, stage, err := e.evaluationData(ctx, &s, m.Describe())
+	about := m.Describe()
+	data, classes, stage, err := e.evaluationData(ctx, t, &s, about)
 	if err != nil {
 		return nil, err
 	}
 	defer data.Close()
-	d, err := metric(s, classes)
+	exam, err := t.examine(s, about, classes, out)
 	if err != nil {
 		return nil, err
 	}
-	w := &predictionWriter{out: out, classes: classes}
-	if err := w.open(); err != nil {
+	if err := e.eachPrediction(ctx, m, data, stage, wildtrain.Stage(s.Evaluate.Split), exam.add); err != nil {
 		return nil, err
 	}
-	seen := seenPictures{}
-	m.Postprocess(s.Evaluate.Postprocess)
-	err = e.eachPrediction(ctx, m, data, stage, wildtrain.Stage(s.Evaluate.Split), func(p wildtrain.Prediction, sample wildtrain.Sample) error {
-		if err := d.Update([]wildtrain.Prediction{p}, []wildtrain.Sample{sample}); err != nil {
-			return err
-		}
-		seen.add(p, sample, s.Evaluate.Conf)
-		return w.add(p, sample)
-	})
-	if err != nil {
+	if result, err = exam.close(data.paths(stage)); err != nil {
 		return nil, err
 	}
-	summary, err := d.Summary()
-	if err != nil {
-		return nil, err
-	}
-	result = &Evaluated{Summary: summary, Split: s.Evaluate.Split, Weights: s.Model.Weights}
+	result.Task, result.Split, result.Weights = about.Task, s.Evaluate.Split, s.Model.Weights
 	if out == "" {
 		return result, nil
 	}
-	if err := w.close(); err != nil {
-		return nil, err
-	}
-	if err := writeJSON(filepath.Join(out, "evaluation.json"), result); err != nil {
-		return nil, err
-	}
-	result.Report, err = writeReport(out, s, m.Describe(), d, seen, picturePaths(data, stage))
-	return result, err
+	return result, writeJSON(filepath.Join(out, "evaluation.json"), result)
 }
 
 // evaluationData opens the split to measure on, with the model's classes, before
 // anything is written. It returns the classes and the stage that the split is loaded as.
-func (e *Env) evaluationData(ctx context.Context, s *Settings, about wildtrain.Description) (data *datamodule.Detection, classes []string, stage wildtrain.Stage, err error) {
+func (e *Env) evaluationData(ctx context.Context, t task, s *Settings, about wildtrain.Description) (data dataset, classes []string, stage wildtrain.Stage, err error) {
 	classes, stage = about.Classes, wildtrain.Stage(s.Evaluate.Split)
 	unnamed := slices.Equal(classes, numbered(len(classes)))
 	if s.Model.ImageSize = about.InputSize[0]; !unnamed {
@@ -92,7 +90,7 @@ func (e *Env) evaluationData(ctx context.Context, s *Settings, about wildtrain.D
 	if stage == wildtrain.Train { // as it is annotated, not as training changes it
 		s.Data.ValSplit, stage = s.Data.TrainSplit, wildtrain.Val
 	}
-	if data, err = e.data(*s); err != nil {
+	if data, err = t.data(*s, e.log()); err != nil {
 		return nil, nil, "", err
 	}
 	names := wildtrain.Names(data.Classes())
@@ -108,18 +106,11 @@ func (e *Env) evaluationData(ctx context.Context, s *Settings, about wildtrain.D
 	return data, classes, stage, nil
 }
 
-// writeReport writes the page with plots and tables and returns its path.
-func writeReport(out string, s Settings, about wildtrain.Description, d *evaluate.Detection, seen seenPictures, paths map[string]string) (string, error) {
-	in, err := report.Of(d)
-	if err != nil {
-		return "", err
+// reportHead is the title of a report's page and what stands below it.
+func reportHead(s Settings, about wildtrain.Description) (string, []report.Fact) {
+	return fmt.Sprintf("%s on %s", about.Architecture, s.Evaluate.Split), []report.Fact{
+		{Name: "Weights", Value: s.Model.Weights}, {Name: "Data", Value: s.Data.Root}, {Name: "Picture size", Value: fmt.Sprint(about.InputSize[0], " px")},
 	}
-	in.Title = fmt.Sprintf("%s on %s", about.Architecture, s.Evaluate.Split)
-	in.Facts = []report.Fact{{Name: "Weights", Value: s.Model.Weights}, {Name: "Data", Value: s.Data.Root}, {Name: "Picture size", Value: fmt.Sprint(about.InputSize[0], " px")}}
-	if in.Pictures, err = seen.worst(d.PictureOutcomes(), paths); err != nil {
-		return "", err
-	}
-	return report.Write(out, in)
 }
 
 // sameClasses tells what is wrong between the classes of a model and of data.

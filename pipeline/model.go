@@ -13,16 +13,16 @@ import (
 
 // build makes the model that s describes for the given classes, from random
 // numbers or from weights, which must fit unless Partial is set.
-func (e *Env) build(s Settings, classes []string) (*detection.YOLO, error) {
+func (e *Env) build(t task, s Settings, classes []string) (network, error) {
 	if s.Model.Weights == "" {
-		return e.make(s, classes, nil)
+		return e.make(t, s, classes, nil)
 	}
 	w, err := checkpoint.Open(s.Model.Weights)
 	if err != nil {
 		return nil, err
 	}
 	defer w.Close()
-	m, err := e.make(s, classes, w)
+	m, err := e.make(t, s, classes, w)
 	if errors.As(err, &misfit{}) && !s.Model.Partial && s.Resume == "" {
 		err = fmt.Errorf("%w (model.partial=true takes the tensors that fit)", err)
 	}
@@ -36,13 +36,15 @@ func (m misfit) Unwrap() error { return m.error }
 
 // open makes the model that stored weights hold: architecture and classes come
 // from the file where s does not give them.
-func (e *Env) open(s Settings) (*detection.YOLO, error) {
+func (e *Env) open(s Settings) (network, task, error) {
 	if s.Model.Weights == "" {
-		return e.make(s, s.Model.Classes, nil)
+		t := taskOf(s.Model.Architecture)
+		m, err := e.make(t, s, s.Model.Classes, nil)
+		return m, t, err
 	}
 	w, err := checkpoint.Open(s.Model.Weights)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	defer w.Close()
 	d := describe(w)
@@ -53,34 +55,28 @@ func (e *Env) open(s Settings) (*detection.YOLO, error) {
 		s.Model.Architecture = d.Architecture
 	}
 	if s.Model.Architecture == "" {
-		return nil, badSettings(fmt.Errorf("pipeline: open %s: the file does not say what model it is: give model=NAME", s.Model.Weights))
+		return nil, nil, badSettings(fmt.Errorf("pipeline: open %s: the file does not say what model it is: give model=NAME", s.Model.Weights))
 	}
 	if len(s.Model.Classes) == 0 {
 		s.Model.Classes = d.Classes
 	}
-	return e.make(s, s.Model.Classes, w)
+	t := taskOf(s.Model.Architecture)
+	m, err := e.make(t, s, s.Model.Classes, w)
+	return m, t, err
 }
 
 // defaultSize is the side of pictures where neither settings nor weights tell.
 const defaultSize = 640
 
-func (e *Env) make(s Settings, classes []string, weights *checkpoint.File) (*detection.YOLO, error) {
-	dev, precision, err := s.hardware(e.log())
+func (e *Env) make(t task, s Settings, classes []string, weights *checkpoint.File) (network, error) {
+	c, err := s.computing(e.log())
 	if err != nil {
 		return nil, err
 	}
 	if s.Model.ImageSize == 0 {
 		s.Model.ImageSize = defaultSize
 	}
-	cfg := detection.DefaultYOLO(s.Model.Architecture, classes)
-	cfg.InputSize, cfg.Device, cfg.Precision = s.Model.ImageSize, dev, precision
-	cfg.ChannelsLast = s.channelsLast(dev, precision)
-	cfg.Gains, cfg.Postprocess, cfg.Partial = s.Model.Gains, s.Evaluate.Postprocess, s.Model.Partial
-	if weights != nil {
-		cfg.Weights = weights
-		cfg.License = describe(weights).License
-	}
-	m, err := detection.NewYOLO(cfg)
+	m, err := t.build(s, classes, weights, c)
 	if err != nil {
 		if weights != nil {
 			return nil, misfit{fmt.Errorf("pipeline: %s as %s with %d classes: %w", weights.Path(), s.Model.Architecture, len(classes), err)}
@@ -124,9 +120,9 @@ func numbered(n int) []string {
 // ModelInfo is what Info tells of a model.
 type ModelInfo struct {
 	wildtrain.Description
-	Fused   int64   `json:"fused_parameters"`
 	Tensors int     `json:"tensors"`
-	Strides []int64 `json:"strides"`
+	Fused   int64   `json:"fused_parameters,omitempty"` // where batch norm folds into convolutions
+	Strides []int64 `json:"strides,omitempty"`          // of a detector's levels
 }
 
 // Info builds the model of s and describes it.
@@ -134,12 +130,16 @@ func (e *Env) Info(s Settings) (ModelInfo, error) {
 	if s.Model.Weights == "" && len(s.Model.Classes) == 0 {
 		s.Model.Classes = numbered(80)
 	}
-	m, err := e.open(s)
+	m, _, err := e.open(s)
 	if err != nil {
 		return ModelInfo{}, err
 	}
 	defer m.Close()
-	return ModelInfo{Description: m.Describe(), Fused: m.FusedParameters(), Tensors: len(m.State().Names()), Strides: m.Strides()}, nil
+	info := ModelInfo{Description: m.Describe(), Tensors: len(m.State().Names())}
+	if y, ok := m.(*detection.YOLO); ok {
+		info.Fused, info.Strides = y.FusedParameters(), y.Strides()
+	}
+	return info, nil
 }
 
 // Convert rewrites weights in another format, by the extensions of the files:

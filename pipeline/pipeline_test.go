@@ -134,8 +134,8 @@ func TestTrainEvaluatePredict(t *testing.T) {
 	out := filepath.Join(t.TempDir(), "evaluation")
 	got, err := e.Evaluate(ctx, s, out)
 	require.NoError(t, err)
-	require.Equal(t, 20, got.Pictures)
-	require.Equal(t, trained.Metrics[0].Value, got.Values[0].Value, "AP of the best epoch, which is the only one")
+	require.Equal(t, 20, got.Pictures())
+	require.Equal(t, trained.Metrics[0].Value, got.Values()[0].Value, "AP of the best epoch, which is the only one")
 	_, err = os.Stat(filepath.Join(out, "evaluation.json"))
 	require.NoError(t, err)
 
@@ -169,7 +169,7 @@ func TestForwardAndConvert(t *testing.T) {
 
 	s := tiny(t)
 	s.Model.Architecture, s.Model.Classes = "yolo11n", numbered(3)
-	m, err := e.open(s)
+	m, _, err := e.open(s)
 	require.NoError(t, err)
 	require.NoError(t, m.Store().Load(rule.State{Like: m.State(), Rule: rule.Spread}).Err())
 	weights := filepath.Join(dir, "w.safetensors")

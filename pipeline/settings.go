@@ -121,9 +121,14 @@ func precision(name string) (torch.DType, error) {
 	return torch.Float, fmt.Errorf("pipeline: precision %q: want fp32, bf16, fp16 or auto", name)
 }
 
-// hardware resolves device and precision and sets the process up. Mixed
+// computing resolves device and precision and sets the process up. Mixed
 // precision on a processor that has no instructions for it would be slower and
 // less exact: it is refused with a word, not silently.
+func (s Settings) computing(log *slog.Logger) (computing, error) {
+	dev, p, err := s.hardware(log)
+	return computing{dev, p, s.channelsLast(dev, p)}, err
+}
+
 func (s Settings) hardware(log *slog.Logger) (torch.Device, torch.DType, error) {
 	dev, err := torch.ParseDevice(s.Hardware.Device)
 	if err != nil {

@@ -12,9 +12,6 @@ import (
 	"strconv"
 
 	"github.com/wildtrain/sdk/checkpoint"
-	"github.com/wildtrain/sdk/datamodule"
-	"github.com/wildtrain/sdk/detection"
-	"github.com/wildtrain/sdk/evaluate"
 	"github.com/wildtrain/sdk/torch"
 	"github.com/wildtrain/sdk/wildtrain"
 )
@@ -25,14 +22,15 @@ type Trained struct {
 	Dir string // run folder
 }
 
-// Train trains a detector as s says and leaves a run folder with checkpoints,
+// Train trains a model as s says and leaves a run folder with checkpoints,
 // the metrics of every epoch and the final model. Where ctx is cancelled, "last"
 // is saved before Train returns, and Settings.Resume goes on from there.
 func (e *Env) Train(ctx context.Context, s Settings) (out *Trained, err error) {
 	if err := errors.Join(s.Validate(), badSettings(s.Loop.Validate())); err != nil {
 		return nil, err
 	}
-	data, err := e.data(s)
+	task := taskOf(s.Model.Architecture)
+	data, err := task.data(s, e.log())
 	if err != nil {
 		return nil, err
 	}
@@ -42,14 +40,14 @@ func (e *Env) Train(ctx context.Context, s Settings) (out *Trained, err error) {
 		return nil, err
 	}
 	if s.Resume != "" {
-		if err := checkResume(s.Resume, s.Model.Architecture, classes); err != nil {
+		if err := checkResume(task, s.Resume, s.Model.Architecture, classes); err != nil {
 			return nil, err
 		}
 		// what the run was begun with may be gone by now
 		s.Model.Weights, s.Model.Partial = filepath.Join(s.Resume, "checkpoints", "last"), false
 	}
 	torch.RetainMemory()
-	m, err := e.build(s, classes)
+	m, err := e.build(task, s, classes)
 	if err != nil {
 		return nil, err
 	}
@@ -63,13 +61,13 @@ func (e *Env) Train(ctx context.Context, s Settings) (out *Trained, err error) {
 	if err := setup(ctx, s, data); err != nil {
 		return nil, err
 	}
-	s.chooseOptimizer(len(data.Records(wildtrain.Train)), len(data.Classes()))
-	return e.fit(ctx, s, m, data)
+	s.chooseOptimizer(data.count(wildtrain.Train), len(data.Classes()))
+	return e.fit(ctx, task, s, m, data)
 }
 
 // fit trains in a run folder. A new one is taken away again where training
 // cannot even begin.
-func (e *Env) fit(ctx context.Context, s Settings, m *detection.YOLO, data *datamodule.Detection) (out *Trained, err error) {
+func (e *Env) fit(ctx context.Context, t task, s Settings, m network, data dataset) (out *Trained, err error) {
 	run, err := e.runFolder(s)
 	if err != nil {
 		return nil, err
@@ -87,7 +85,7 @@ func (e *Env) fit(ctx context.Context, s Settings, m *detection.YOLO, data *data
 		begun = true
 		return writeFiles(run, s.Files) // a resumed run goes on under these settings
 	})
-	trainer, closers, err := e.trainer(s, run, data, begin)
+	trainer, closers, err := e.trainer(t, s, run, data, begin)
 	if err != nil {
 		return nil, err
 	}
@@ -97,11 +95,11 @@ func (e *Env) fit(ctx context.Context, s Settings, m *detection.YOLO, data *data
 	if err != nil {
 		return out, err
 	}
-	return out, e.finish(s, run, m, data, result)
+	return out, finish(t, s, run, m, result)
 }
 
 // setup opens the splits that s trains and validates on.
-func setup(ctx context.Context, s Settings, data *datamodule.Detection) error {
+func setup(ctx context.Context, s Settings, data dataset) error {
 	if err := data.Setup(ctx, wildtrain.Train); err != nil {
 		return err
 	}
@@ -124,10 +122,10 @@ func checkClasses(given, data []string) error {
 }
 
 // checkResume holds architecture and classes against those that a run was begun with.
-func checkResume(dir, architecture string, classes []string) error {
-	arch, err := detection.LookupArchitecture(architecture)
+func checkResume(t task, dir, architecture string, classes []string) error {
+	name, err := t.canonical(architecture)
 	if err != nil {
-		return badSettings(err)
+		return err
 	}
 	last, err := checkpoint.Open(filepath.Join(dir, "checkpoints", "last"))
 	if err != nil {
@@ -138,26 +136,12 @@ func checkResume(dir, architecture string, classes []string) error {
 	switch {
 	case !ok:
 		return nil // the loop finds out whether the tensors fit
-	case before.Architecture != arch.Name:
-		return badSettings(fmt.Errorf("pipeline: resume %s: it trains %s, the settings say %s", dir, before.Architecture, arch.Name))
+	case before.Architecture != name:
+		return badSettings(fmt.Errorf("pipeline: resume %s: it trains %s, the settings say %s", dir, before.Architecture, name))
 	case !slices.Equal(before.Classes, classes):
 		return badSettings(fmt.Errorf("pipeline: resume %s: it learns %q, the data has %q now", dir, before.Classes, classes))
 	}
 	return nil
-}
-
-// data opens the data module for s.
-func (e *Env) data(s Settings) (*datamodule.Detection, error) {
-	cfg := s.Data
-	cfg.Seed, cfg.ImageSize, cfg.Epochs, cfg.Batch = s.Seed, s.Model.ImageSize, s.Loop.Epochs, s.Loop.Batch
-	cfg.Logger = e.log()
-	if cfg.Root == "" && len(cfg.Roots) == 0 {
-		return nil, badSettings(errors.New("pipeline: data.root is missing: name the folder of the data (data.root=FOLDER)"))
-	}
-	if err := cfg.Validate(); err != nil {
-		return nil, badSettings(err)
-	}
-	return datamodule.NewDetection(cfg)
 }
 
 // runFolder opens the folder to resume in or makes a new one.
@@ -192,7 +176,7 @@ func writeFiles(run *checkpoint.Run, files map[string][]byte) error {
 }
 
 // trainer puts the loop together with its collaborators; closers ends them.
-func (e *Env) trainer(s Settings, run *checkpoint.Run, data *datamodule.Detection, first wildtrain.Callback) (*wildtrain.Loop, func() error, error) {
+func (e *Env) trainer(t task, s Settings, run *checkpoint.Run, data dataset, first wildtrain.Callback) (*wildtrain.Loop, func() error, error) {
 	csv, err := wildtrain.NewCSVLog(filepath.Join(run.Dir(), "metrics.csv"))
 	if err != nil {
 		return nil, nil, err
@@ -202,7 +186,7 @@ func (e *Env) trainer(s Settings, run *checkpoint.Run, data *datamodule.Detectio
 		return nil, nil, err
 	}
 	closers := events.Close
-	m, err := metric(s, wildtrain.Names(data.Classes()))
+	m, err := t.metric(s, wildtrain.Names(data.Classes()))
 	if err != nil {
 		return nil, nil, errors.Join(err, closers())
 	}
@@ -230,14 +214,8 @@ func (e *Env) trainer(s Settings, run *checkpoint.Run, data *datamodule.Detectio
 	return loop, closers, nil
 }
 
-func metric(s Settings, classes []string) (*evaluate.Detection, error) {
-	cfg := evaluate.DefaultDetectionConfig(classes)
-	cfg.IoU, cfg.Conf = s.Evaluate.IoU, s.Evaluate.Conf
-	return evaluate.NewDetection(cfg)
-}
-
 // finish writes the final model: the best averaged weights with what is needed to use them.
-func (e *Env) finish(s Settings, run *checkpoint.Run, m *detection.YOLO, data *datamodule.Detection, r *wildtrain.Result) error {
+func finish(t task, s Settings, run *checkpoint.Run, m network, r *wildtrain.Result) error {
 	best, err := checkpoint.Open(run.Dir())
 	if err != nil {
 		return err
@@ -247,7 +225,7 @@ func (e *Env) finish(s Settings, run *checkpoint.Run, m *detection.YOLO, data *d
 	_, err = run.SaveModel(best, checkpoint.Card{
 		Name: s.Experiment, Model: d, Classes: d.Classes, License: d.License, Metrics: r.Metrics, Data: s.Data.Root,
 		Description:   fmt.Sprintf("%s trained for %d epochs, best %s %.4f", d.Architecture, r.Progress.Epoch, r.Monitor, r.Best),
-		Preprocessing: checkpoint.Preprocessing{Height: d.InputSize[0], Width: d.InputSize[1], Resize: "letterbox", Fill: 114, Colour: "RGB", Scale: 1.0 / 255, Sampling: "bilinear"},
+		Preprocessing: t.preprocessing(d),
 	})
 	return err
 }

@@ -3,7 +3,6 @@ package pipeline
 import (
 	"fmt"
 
-	"github.com/wildtrain/sdk/datamodule"
 	"github.com/wildtrain/sdk/evaluate"
 	"github.com/wildtrain/sdk/evaluate/report"
 	"github.com/wildtrain/sdk/internal/imageio"
@@ -40,13 +39,4 @@ func (v seenPictures) worst(outcomes []evaluate.PictureOutcome, paths map[string
 		out = append(out, p)
 	}
 	return out, nil
-}
-
-// picturePaths tells where the pictures of a stage lie, once it is set up.
-func picturePaths(d *datamodule.Detection, stage wildtrain.Stage) map[string]string {
-	out := map[string]string{}
-	for _, r := range d.Records(stage) {
-		out[r.ID] = r.Path
-	}
-	return out
 }

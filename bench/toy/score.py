@@ -23,4 +23,4 @@ with redirect_stdout(io.StringIO()):
     e = COCOeval(coco, coco.loadRes(found), "bbox")
     e.evaluate(), e.accumulate(), e.summarize()
 print(json.dumps({**dict(zip(STATS, map(float, e.stats))), "pycocotools": metadata.version("pycocotools"),
-                  "ours": json.loads((folder / "evaluation.json").read_text())["values"]}))
+                  "ours": json.loads((folder / "evaluation.json").read_text())["detection"]["values"]}))

@@ -104,8 +104,8 @@ func (a *app) evaluate() verb {
 				return err
 			}
 			if a.json {
-				all := numbers(result.Values)
-				all["split"], all["images"], all["weights"], all["out"], all["report"] = result.Split, result.Pictures, result.Weights, out, result.Report
+				all := numbers(result.Values())
+				all["split"], all["images"], all["weights"], all["out"], all["report"] = result.Split, result.Pictures(), result.Weights, out, result.Report
 				return a.print(all)
 			}
 			a.table(result)
@@ -115,19 +115,29 @@ func (a *app) evaluate() verb {
 	}
 }
 
+// table prints an evaluation in short.
 func (a *app) table(r *pipeline.Evaluated) {
 	v := map[string]float64{}
-	for _, value := range r.Values {
+	for _, value := range r.Values() {
 		v[value.Name] = value.Value
 	}
-	fmt.Fprintf(a.out, "%d images of %s: AP %s  AP50 %s  AP75 %s  precision %s  recall %s  F1 %s\n",
-		r.Pictures, r.Split, share(v["AP"]), share(v["AP50"]), share(v["AP75"]), share(v["precision"]), share(v["recall"]), share(v["F1"]))
 	w := tabwriter.NewWriter(a.out, 0, 0, 2, ' ', tabwriter.AlignRight)
+	defer w.Flush()
+	if c := r.Classification; c != nil {
+		fmt.Fprintf(a.out, "%d images of %s: accuracy %s  balanced %s  F1 macro %s  AUROC macro %s\n",
+			c.Pictures, r.Split, share(v["accuracy"]), share(v["balanced_accuracy"]), share(v["F1_macro"]), share(v["AUROC_macro"]))
+		fmt.Fprintln(w, "class\timages\tprecision\trecall\tF1\tAUROC\t")
+		for _, k := range c.Classes {
+			fmt.Fprintf(w, "%s\t%d\t%s\t%s\t%s\t%s\t\n", k.Name, k.Support, share(k.Precision), share(k.Recall), share(k.F1), share(k.AUROC))
+		}
+		return
+	}
+	fmt.Fprintf(a.out, "%d images of %s: AP %s  AP50 %s  AP75 %s  precision %s  recall %s  F1 %s\n",
+		r.Pictures(), r.Split, share(v["AP"]), share(v["AP50"]), share(v["AP75"]), share(v["precision"]), share(v["recall"]), share(v["F1"]))
 	fmt.Fprintln(w, "class\tobjects\tAP\tAP50\tprecision\trecall\tF1\t")
-	for _, c := range r.Classes {
+	for _, c := range r.Detection.Classes {
 		fmt.Fprintf(w, "%s\t%d\t%s\t%s\t%s\t%s\t%s\t\n", c.Name, c.Truths, share(c.AP), share(c.AP50), share(c.Precision), share(c.Recall), share(c.F1))
 	}
-	w.Flush()
 }
 
 // share writes a number of 0…1; −1 stands for one that is not defined.

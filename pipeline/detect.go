@@ -1,0 +1,151 @@
+package pipeline
+
+import (
+	"errors"
+	"log/slog"
+
+	"github.com/wildtrain/sdk/checkpoint"
+	"github.com/wildtrain/sdk/datamodule"
+	"github.com/wildtrain/sdk/detection"
+	"github.com/wildtrain/sdk/evaluate"
+	"github.com/wildtrain/sdk/evaluate/report"
+	"github.com/wildtrain/sdk/wildtrain"
+)
+
+// detector is the task of finding objects.
+type detector struct{}
+
+func (detector) canonical(architecture string) (string, error) {
+	a, err := detection.LookupArchitecture(architecture)
+	if err != nil {
+		return "", badSettings(err)
+	}
+	return a.Name, nil
+}
+
+func (detector) build(s Settings, classes []string, weights *checkpoint.File, c computing) (network, error) {
+	cfg := detection.DefaultYOLO(s.Model.Architecture, classes)
+	cfg.InputSize, cfg.Device, cfg.Precision, cfg.ChannelsLast = s.Model.ImageSize, c.device, c.precision, c.channelsLast
+	cfg.Gains, cfg.Postprocess, cfg.Partial = s.Model.Gains, s.Evaluate.Postprocess, s.Model.Partial
+	if weights != nil {
+		cfg.Weights = weights
+		cfg.License = describe(weights).License
+	}
+	m, err := detection.NewYOLO(cfg)
+	if err != nil {
+		return nil, err // not a nil *YOLO in an interface
+	}
+	return m, nil
+}
+
+// detections is a data module of annotated or plain pictures.
+type detections struct{ *datamodule.Detection }
+
+func (d detections) count(stage wildtrain.Stage) int { return len(d.Records(stage)) }
+
+func (d detections) paths(stage wildtrain.Stage) map[string]string {
+	out := map[string]string{}
+	for _, r := range d.Records(stage) {
+		out[r.ID] = r.Path
+	}
+	return out
+}
+
+func (detector) data(s Settings, log *slog.Logger) (dataset, error) {
+	cfg := s.Data
+	cfg.Seed, cfg.ImageSize, cfg.Epochs, cfg.Batch = s.Seed, s.Model.ImageSize, s.Loop.Epochs, s.Loop.Batch
+	cfg.Logger = log
+	if cfg.Root == "" && len(cfg.Roots) == 0 {
+		return nil, badSettings(errors.New("pipeline: data.root is missing: name the folder of the data (data.root=FOLDER)"))
+	}
+	if err := cfg.Validate(); err != nil {
+		return nil, badSettings(err)
+	}
+	d, err := datamodule.NewDetection(cfg)
+	return detections{d}, err
+}
+
+func (detector) pictures(s Settings, about wildtrain.Description, sources []string) (dataset, error) {
+	cfg := s.Data
+	cfg.ImageSize, cfg.Stride, cfg.Cache = about.InputSize[0], about.Stride, datamodule.CacheNone
+	cfg.EvalBatch = max(cfg.EvalBatch, 1)
+	d, err := datamodule.Images(cfg, sources...)
+	return detections{d}, err
+}
+
+func (detector) metric(s Settings, classes []string) (wildtrain.Metric, error) {
+	return detectionMetric(s, classes)
+}
+
+func detectionMetric(s Settings, classes []string) (*evaluate.Detection, error) {
+	cfg := evaluate.DefaultDetectionConfig(classes)
+	cfg.IoU, cfg.Conf = s.Evaluate.IoU, s.Evaluate.Conf
+	return evaluate.NewDetection(cfg)
+}
+
+func (detector) use(m network, s Settings, looking bool) error {
+	y := m.(*detection.YOLO)
+	if y.Postprocess(s.Evaluate.Postprocess); looking {
+		y.Postprocess(s.Predict)
+	}
+	return y.Fuse()
+}
+
+func (detector) preprocessing(about wildtrain.Description) checkpoint.Preprocessing {
+	return checkpoint.Preprocessing{Height: about.InputSize[0], Width: about.InputSize[1], Resize: "letterbox", Fill: 114, Colour: "RGB", Scale: 1.0 / 255, Sampling: "bilinear"}
+}
+
+func (detector) examine(s Settings, about wildtrain.Description, classes []string, out string) (examiner, error) {
+	metric, err := detectionMetric(s, classes)
+	if err != nil {
+		return nil, err
+	}
+	w := &detectionWriter{out: out, classes: classes}
+	return &detectionExam{s: s, about: about, out: out, metric: metric, writer: w, seen: seenPictures{}}, w.open()
+}
+
+// detectionExam measures detections and keeps what the report shows.
+type detectionExam struct {
+	s      Settings
+	about  wildtrain.Description
+	out    string
+	metric *evaluate.Detection
+	writer *detectionWriter
+	seen   seenPictures
+}
+
+func (x *detectionExam) add(p wildtrain.Prediction, s wildtrain.Sample) error {
+	if err := x.metric.Update([]wildtrain.Prediction{p}, []wildtrain.Sample{s}); err != nil {
+		return err
+	}
+	x.seen.add(p, s, x.s.Evaluate.Conf)
+	return x.writer.add(p, s)
+}
+
+func (x *detectionExam) close(paths map[string]string) (*Evaluated, error) {
+	summary, err := x.metric.Summary()
+	if err != nil {
+		return nil, err
+	}
+	result := &Evaluated{Detection: summary}
+	if x.out == "" {
+		return result, nil
+	}
+	if err := x.writer.close(); err != nil {
+		return nil, err
+	}
+	in, err := report.Of(x.metric)
+	if err != nil {
+		return nil, err
+	}
+	in.Title, in.Facts = reportHead(x.s, x.about)
+	if in.Pictures, err = x.seen.worst(x.metric.PictureOutcomes(), paths); err != nil {
+		return nil, err
+	}
+	result.Report, err = report.Write(x.out, in)
+	return result, err
+}
+
+func (detector) writer(out string, classes []string, drawn bool) writer {
+	return &detectionWriter{out: out, classes: classes, pictures: drawn}
+}

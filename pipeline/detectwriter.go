@@ -1,0 +1,112 @@
+package pipeline
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/wildtrain/sdk/checkpoint"
+	"github.com/wildtrain/sdk/internal/draw"
+	"github.com/wildtrain/sdk/internal/imageio"
+	"github.com/wildtrain/sdk/wildtrain"
+)
+
+// cocoDetection is one entry of a COCO result file.
+type cocoDetection struct {
+	ImageID    int        `json:"image_id"`
+	CategoryID int        `json:"category_id"`
+	BBox       [4]float64 `json:"bbox"`
+	Score      float64    `json:"score"`
+}
+
+type cocoImage struct {
+	ID       int    `json:"id"`
+	FileName string `json:"file_name"`
+	Width    int    `json:"width"`
+	Height   int    `json:"height"`
+}
+
+type cocoCategory struct {
+	ID   int    `json:"id"`
+	Name string `json:"name"`
+}
+
+// detectionWriter gathers detections and writes them when all are there.
+type detectionWriter struct {
+	out        string
+	pictures   bool
+	classes    []string
+	images     []cocoImage
+	detections []cocoDetection
+	names      map[string]bool // of pictures written
+}
+
+func (w *detectionWriter) open() error {
+	w.names = map[string]bool{}
+	if w.out == "" {
+		return nil
+	}
+	dir := w.out
+	if w.pictures {
+		dir = filepath.Join(w.out, "pictures")
+	}
+	if err := os.MkdirAll(dir, 0o777); err != nil {
+		return fmt.Errorf("pipeline: predict: %w", err)
+	}
+	return nil
+}
+
+func (w *detectionWriter) add(p wildtrain.Prediction, s wildtrain.Sample) error {
+	if w.out == "" {
+		return nil
+	}
+	id := len(w.images) + 1
+	w.images = append(w.images, cocoImage{ID: id, FileName: p.ID, Width: s.Width, Height: s.Height})
+	for _, o := range p.Objects {
+		w.detections = append(w.detections, cocoDetection{
+			ImageID: id, CategoryID: o.Class + 1, Score: round(o.Score, 6),
+			BBox: [4]float64{round(o.Box.X1, 3), round(o.Box.Y1, 3), round(o.Box.Width(), 3), round(o.Box.Height(), 3)},
+		})
+	}
+	if !w.pictures {
+		return nil
+	}
+	im, err := imageio.DecodeFile(filepath.FromSlash(p.ID), imageio.Options{MaxPixels: imageio.DefaultMaxPixels})
+	if err != nil {
+		return err
+	}
+	canvas := draw.Canvas(im)
+	draw.Objects(canvas, p.Objects, w.classes)
+	return checkpoint.WriteFile(filepath.Join(w.out, "pictures", w.pictureName(p.ID)), func(out io.Writer) error { return draw.WritePNG(out, canvas) })
+}
+
+// pictureName is the base name, with a number where several folders have one of the same name.
+func (w *detectionWriter) pictureName(id string) string {
+	base := filepath.Base(filepath.FromSlash(id))
+	base = strings.TrimSuffix(base, filepath.Ext(base))
+	name := base
+	for n := 2; w.names[name]; n++ {
+		name = fmt.Sprintf("%s-%d", base, n)
+	}
+	w.names[name] = true
+	return name + ".png"
+}
+
+func (w *detectionWriter) close() error {
+	if w.out == "" {
+		return nil
+	}
+	if w.detections == nil {
+		w.detections = []cocoDetection{}
+	}
+	categories := make([]cocoCategory, len(w.classes))
+	for i, c := range w.classes {
+		categories[i] = cocoCategory{ID: i + 1, Name: c}
+	}
+	if err := writeJSON(filepath.Join(w.out, "predictions.json"), w.detections); err != nil {
+		return err
+	}
+	return writeJSON(filepath.Join(w.out, "images.json"), map[string]any{"images": w.images, "categories": categories, "annotations": []int{}})
+}
