@@ -301,3 +301,27 @@ func (m *MultiheadAttention) Forward(x *torch.Tensor) *torch.Tensor { return m.A
 func MakeDivisible(width float64, divisor int64) int64 {
 	return int64(math.Ceil(width/float64(divisor))) * divisor
 }
+
+// FrozenBatchNorm2d normalises by statistics and affine parameters that never
+// change, all of them buffers: what detectors use in pretrained backbones. It
+// has no counter; a source's num_batches_tracked is not asked for.
+type FrozenBatchNorm2d struct {
+	Weight, Bias, Mean, Var *torch.Tensor
+	Eps                     float64
+}
+
+// NewFrozenBatchNorm2d builds the layer.
+func NewFrozenBatchNorm2d(b *Builder, channels int64, eps float64) *FrozenBatchNorm2d {
+	return &FrozenBatchNorm2d{
+		Weight: b.Buffer("weight", torch.Float, 1, channels),
+		Bias:   b.Buffer("bias", torch.Float, 0, channels),
+		Mean:   b.Buffer("running_mean", torch.Float, 0, channels),
+		Var:    b.Buffer("running_var", torch.Float, 1, channels),
+		Eps:    eps,
+	}
+}
+
+// Forward implements Module.
+func (l *FrozenBatchNorm2d) Forward(x *torch.Tensor) *torch.Tensor {
+	return x.BatchNorm(l.Weight, l.Bias, l.Mean, l.Var, false, 0, l.Eps)
+}

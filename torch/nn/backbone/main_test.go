@@ -1,0 +1,10 @@
+package backbone_test
+
+import (
+	"os"
+	"testing"
+
+	"github.com/wildtrain/sdk/torch/internal/torchtest"
+)
+
+func TestMain(m *testing.M) { os.Exit(torchtest.Main(m)) }
