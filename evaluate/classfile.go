@@ -11,7 +11,8 @@ import (
 )
 
 // ClassificationCSV measures predictions against truth, both CSV with a head.
-// truth has the columns id and label; predictions id, label, or one probability
+// truth has the columns id and label, and group if pictures are not independent
+// (a flight, a camera: intervals are drawn over groups); predictions id, label, or one probability
 // column per class, or both. Without cfg.Classes, the classes are those of both
 // files in alphabetical order. Ids must be the same in both. A label holds
 // several classes, or none, with multi-label data: they are separated by "|".
@@ -53,10 +54,10 @@ func OpenClassification(truthPath, predictionsPath string, cfg ClassificationCon
 
 // csvRow is one line of either file.
 type csvRow struct {
-	id, label string
-	labelled  bool
-	probs     []float64
-	line      int
+	id, label, group string
+	labelled         bool
+	probs            []float64
+	line             int
 }
 
 // csvTable is a file of rows with the classes of its probability columns.
@@ -64,10 +65,17 @@ type csvTable struct {
 	rows    []csvRow
 	at      map[string]int
 	classes []string
+	columns columns
 }
 
-// readCSV reads columns id, label and any others as probabilities.
-func readCSV(r io.Reader, lim Limits) (*csvTable, error) {
+// columns tells where the columns stand that are no probabilities, −1 for none.
+type columns struct{ id, label, group int }
+
+func (c columns) have(i int) bool { return i == c.id || i == c.label || i == c.group }
+
+// readCSV reads columns id and label, in a truth file group, and in the other
+// one any further columns as probabilities.
+func readCSV(r io.Reader, truth bool, lim Limits) (*csvTable, error) {
 	in := csv.NewReader(&limited{r, lim.Bytes + 1})
 	in.ReuseRecord = true
 	head, err := in.Read()
@@ -79,18 +87,24 @@ func readCSV(r io.Reader, lim Limits) (*csvTable, error) {
 	}
 	head = slices.Clone(head)
 	head[0] = trimBOM(head[0])
-	id, label := slices.Index(head, "id"), slices.Index(head, "label")
-	if id < 0 {
+	at := columns{slices.Index(head, "id"), slices.Index(head, "label"), -1}
+	if truth {
+		at.group = slices.Index(head, "group")
+	}
+	if at.id < 0 {
 		return nil, fmt.Errorf("line 1: no column id among %q", head)
 	}
-	t := &csvTable{at: map[string]int{}}
+	t := &csvTable{at: map[string]int{}, columns: at}
 	for i, name := range head {
-		if i != id && i != label {
+		if !at.have(i) {
 			t.classes = append(t.classes, name)
 		}
 		if slices.Contains(head[:i], name) {
 			return nil, fmt.Errorf("line 1: column %q comes twice", name)
 		}
+	}
+	if truth && len(t.classes) > 0 {
+		return nil, fmt.Errorf("line 1: columns %q beside id, label and group", t.classes)
 	}
 	for {
 		record, err := in.Read()
@@ -101,7 +115,7 @@ func readCSV(r io.Reader, lim Limits) (*csvTable, error) {
 			return nil, err
 		}
 		line, _ := in.FieldPos(0)
-		if err := t.add(record, id, label, line, lim); err != nil {
+		if err := t.add(record, line, lim); err != nil {
 			return nil, fmt.Errorf("line %d: %w", line, err)
 		}
 	}
@@ -114,10 +128,14 @@ func trimBOM(s string) string {
 	return s
 }
 
-func (t *csvTable) add(record []string, id, label, line int, lim Limits) error {
-	row := csvRow{id: record[id], line: line, labelled: label >= 0}
-	if label >= 0 {
-		row.label = record[label]
+func (t *csvTable) add(record []string, line int, lim Limits) error {
+	at := t.columns
+	row := csvRow{id: record[at.id], line: line, labelled: at.label >= 0}
+	if at.label >= 0 {
+		row.label = record[at.label]
+	}
+	if at.group >= 0 {
+		row.group = record[at.group]
 	}
 	if len(t.rows) >= lim.Entries {
 		return fmt.Errorf("more than %d rows", lim.Entries)
@@ -126,7 +144,7 @@ func (t *csvTable) add(record []string, id, label, line int, lim Limits) error {
 		return fmt.Errorf("id %q comes twice", row.id)
 	}
 	for i, cell := range record {
-		if i == id || i == label {
+		if at.have(i) {
 			continue
 		}
 		v, err := strconv.ParseFloat(cell, 64)
@@ -161,16 +179,13 @@ func labels(cell string, multi bool) []string {
 }
 
 func readClassification(truth, predictions io.Reader, cfg ClassificationConfig, lim Limits) (*Classification, error) {
-	t, err := readCSV(truth, lim)
+	t, err := readCSV(truth, true, lim)
 	if err != nil {
 		return nil, fmt.Errorf("evaluate: read truth: %w", err)
 	}
-	p, err := readCSV(predictions, lim)
+	p, err := readCSV(predictions, false, lim)
 	if err != nil {
 		return nil, fmt.Errorf("evaluate: read predictions: %w", err)
-	}
-	if len(t.classes) > 0 {
-		return nil, fmt.Errorf("evaluate: read truth: line 1: columns %q beside id and label", t.classes)
 	}
 	if len(cfg.Classes) == 0 {
 		cfg.Classes = classesOf(t, p, cfg.MultiLabel)
@@ -179,13 +194,17 @@ func readClassification(truth, predictions io.Reader, cfg ClassificationConfig, 
 	if err != nil {
 		return nil, err
 	}
+	index := make(map[string]int, len(cfg.Classes))
+	for k, name := range cfg.Classes {
+		index[name] = k
+	}
 	answers := make([]answer, 0, len(t.rows))
 	for _, row := range t.rows {
 		i, ok := p.at[row.id]
 		if !ok {
 			return nil, fmt.Errorf("evaluate: read predictions: no row for id %q (truth line %d)", row.id, row.line)
 		}
-		a, err := c.join(row, p.rows[i], p.classes)
+		a, err := c.join(row, p.rows[i], p.classes, index)
 		if err != nil {
 			return nil, err
 		}
@@ -224,14 +243,14 @@ func classesOf(t, p *csvTable, multi bool) []string {
 
 // join makes an answer of two rows. Classes without a probability column have 0.
 // A stated label is what was said, whatever the probabilities.
-func (c *Classification) join(t, p csvRow, columns []string) (answer, error) {
-	a := answer{ID: t.id}
+func (c *Classification) join(t, p csvRow, columns []string, index map[string]int) (answer, error) {
+	a := answer{ID: t.id, Group: t.group}
 	if !t.labelled {
 		return a, errors.New("evaluate: read truth: line 1: no column label")
 	}
 	find := func(name, what string, line int) (int, error) {
-		k := slices.Index(c.cfg.Classes, name)
-		if k < 0 {
+		k, ok := index[name]
+		if !ok {
 			return 0, fmt.Errorf("evaluate: read %s: line %d: label %q is no class", what, line, name)
 		}
 		return k, nil

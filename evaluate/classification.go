@@ -60,6 +60,7 @@ type answer struct {
 	Truth []int // one class; any number for multi-label
 	Said  int   // the class with the highest probability, or the one stated
 	Probs []float64
+	Group string `json:",omitempty"` // of pictures that are not independent
 	// Stated keeps Said as it is, whatever the probabilities.
 	Stated bool `json:",omitempty"`
 }
@@ -208,6 +209,14 @@ func (c *Classification) Merge(b []byte) error {
 		return fmt.Errorf("evaluate: merge classification: classes %q and %q differ", c.cfg.Classes, s.Classes)
 	}
 	return c.add(slices.DeleteFunc(s.Answers, func(a answer) bool { return c.seen[a.ID] }))
+}
+
+// SetGroups names for every picture the group to which it belongs, a flight or
+// a camera: intervals are drawn over groups.
+func (c *Classification) SetGroups(group func(id string) string) {
+	for i := range c.answers {
+		c.answers[i].Group = group(c.answers[i].ID)
+	}
 }
 
 // sorted gives the answers in the order of IDs, so that sums do not depend on

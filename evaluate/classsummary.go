@@ -43,7 +43,7 @@ func (c *Classification) Summary() (*ClassificationSummary, error) {
 		s.Confusion = confusionOf(c.cfg.Classes, answers)
 		c.labelValues(s, answers, counts)
 	}
-	s.averages(counts)
+	s.Values = append(s.Values, averages(counts)...)
 	for k, n := range counts {
 		row := ClassScores{Name: c.cfg.Classes[k], Support: n.Truths(), Precision: -1, Recall: -1, F1: -1, AUROC: -1, AP: -1, BestThreshold: -1, BestF1: -1}
 		if n.Truths()+n.FP > 0 {
@@ -177,9 +177,11 @@ func (c *Classification) setValues(s *ClassificationSummary, answers []answer) {
 	s.add("hamming_loss", ratio(wrong, len(answers)*len(c.cfg.Classes)))
 }
 
-// averages adds precision, recall and F1: micro, macro over the classes that
-// are true or said somewhere, and weighted by support.
-func (s *ClassificationSummary) averages(counts []Counts) {
+// averages are precision, recall and F1: micro, macro over the classes that are
+// true or said somewhere, and weighted by support; 0 where one divides by zero.
+func averages(counts []Counts) Values {
+	var out Values
+	add := func(name string, v float64) { out = append(out, wildtrain.Value{Name: name, Value: v}) }
 	var total Counts
 	var macro, weighted [3]float64
 	classes, support := 0.0, 0.0
@@ -201,10 +203,11 @@ func (s *ClassificationSummary) averages(counts []Counts) {
 		if classes > 0 {
 			micro = zero(micro)
 		}
-		s.add(name+"_micro", micro)
-		s.add(name+"_macro", per(macro[i], classes))
-		s.add(name+"_weighted", per(weighted[i], support))
+		add(name+"_micro", micro)
+		add(name+"_macro", per(macro[i], classes))
+		add(name+"_weighted", per(weighted[i], support))
 	}
+	return out
 }
 
 func per(v, n float64) float64 {

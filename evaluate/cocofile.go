@@ -18,14 +18,15 @@ type truthFile struct {
 	classes  []cocoClass
 	image    map[ident]int
 	class    map[ident]int32
-	masks    bool
+	lists    map[string]lvisLists // by the id of pictures
+	cfg      DetectionConfig
 	lim      Limits
 	zeroID   bool // an annotation has id 0
 }
 
 // readTruth reads a COCO annotation file.
-func readTruth(r io.Reader, masks bool, lim Limits) (*truthFile, error) {
-	f := &truthFile{image: map[ident]int{}, class: map[ident]int32{}, masks: masks, lim: lim}
+func readTruth(r io.Reader, cfg DetectionConfig, lim Limits) (*truthFile, error) {
+	f := &truthFile{image: map[ident]int{}, class: map[ident]int32{}, lists: map[string]lvisLists{}, cfg: cfg, lim: lim}
 	d := newDecoder(r, lim)
 	if err := delim(d, '{'); err != nil {
 		return nil, err
@@ -57,12 +58,14 @@ func readTruth(r io.Reader, masks bool, lim Limits) (*truthFile, error) {
 	return f, f.resolve(objects)
 }
 
+func (f *truthFile) masks() bool { return f.cfg.IoUType == Masks }
+
 // section reads the value of one key.
 func (f *truthFile) section(d *json.Decoder, name string, objects *[]cocoObject) error {
 	switch name {
 	case "images":
 		var e cocoImage
-		return list(d, name, f.lim, &e, func() { e = cocoImage{} }, func(int) error {
+		return list(d, name, f.lim, &e, func() { e = cocoImage{groupBy: f.cfg.GroupBy} }, func(int) error {
 			if e.ID == nil {
 				return errors.New("id is missing")
 			}
@@ -70,7 +73,10 @@ func (f *truthFile) section(d *json.Decoder, name string, objects *[]cocoObject)
 				return fmt.Errorf("id %s comes twice", *e.ID)
 			}
 			f.image[*e.ID] = len(f.pictures)
-			f.pictures = append(f.pictures, picture{id: string(*e.ID), file: e.FileName, width: e.Width, height: e.Height})
+			f.pictures = append(f.pictures, picture{id: string(*e.ID), file: e.FileName, group: e.group, width: e.Width, height: e.Height})
+			if e.Negative != nil || e.Partial != nil {
+				f.lists[string(*e.ID)] = lvisLists{e.Negative, e.Partial}
+			}
 			return nil
 		})
 	case "categories":
@@ -91,7 +97,7 @@ func (f *truthFile) section(d *json.Decoder, name string, objects *[]cocoObject)
 		return list(d, name, f.lim, &e, e.reset, func(int) error {
 			o := e
 			o.BBox = slices.Clone(e.BBox)
-			if !f.masks {
+			if !f.masks() {
 				o.Segmentation = nil
 			}
 			*objects = append(*objects, o)
@@ -155,7 +161,10 @@ func (f *truthFile) object(o *cocoObject) (*picture, item, error) {
 		it.area = *o.Area
 	}
 	it.class, it.crowd, it.ignore = class, bool(o.IsCrowd), bool(o.IsCrowd)
-	if f.masks {
+	if f.cfg.LVIS {
+		it.crowd, it.ignore = false, bool(o.Ignore)
+	}
+	if f.masks() {
 		if it.mask, err = parseMask(o.Segmentation, p.height, p.width); err != nil {
 			return nil, item{}, err
 		}
@@ -203,7 +212,7 @@ func endingUnless(err error, d *json.Decoder) error {
 }
 
 func (f *truthFile) found(e *cocoObject, p *picture, boxes bool) (item, error) {
-	if !f.masks {
+	if !f.masks() {
 		return e.box()
 	}
 	var it item
@@ -282,7 +291,7 @@ func DetectionFiles(gtPath, dtPath string, cfg DetectionConfig) (*Summary, error
 }
 
 func readPair(gt, dt io.Reader, cfg DetectionConfig, lim Limits) (*Detection, error) {
-	f, err := readTruth(gt, cfg.IoUType == Masks, lim)
+	f, err := readTruth(gt, cfg, lim)
 	if err != nil {
 		return nil, fmt.Errorf("evaluate: read truth: %w", err)
 	}
@@ -302,6 +311,11 @@ func readPair(gt, dt io.Reader, cfg DetectionConfig, lim Limits) (*Detection, er
 	unknown, err := f.readFound(dt)
 	if err != nil {
 		return nil, fmt.Errorf("evaluate: read detections: %w", err)
+	}
+	if cfg.LVIS {
+		f.applyLVIS(slices.Max(cfg.MaxDets))
+	} else if len(f.lists) > 0 {
+		d.warnings = append(d.warnings, "the images have LVIS's lists of classes that were not looked for or not marked completely; they are only heeded if LVIS is asked for")
 	}
 	if f.zeroID {
 		d.warnings = append(d.warnings, "an annotation has id 0: pycocotools takes detections of it for false ones, here it is an object like any other")

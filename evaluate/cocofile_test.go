@@ -92,7 +92,7 @@ func TestBadCOCOFiles(t *testing.T) {
 		{`"category_id":2`, `"category_id":5`, "annotations[0]: category_id 5 is not among"},
 		{`"id":"b"`, `"id":3`, "images[1]: id 3 comes twice"},
 		{`"id":"b"`, `"id":1.5`, "images[1]: id 1.5 is neither"},
-		{`"iscrowd":0`, `"iscrowd":2`, "annotations[0]: iscrowd is 2"},
+		{`"iscrowd":0`, `"iscrowd":2`, "annotations[0]: iscrowd or ignore is 2"},
 		{`"categories"`, `"category"`, `key "categories" is missing`},
 		{`"info"`, `"images"`, `found {`},
 		{`}]}`, `}]`, "ends where"},

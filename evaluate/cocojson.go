@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"path"
 	"strconv"
 
 	"github.com/wildtrain/sdk/internal/rle"
@@ -51,7 +52,7 @@ func (f *flag) UnmarshalJSON(b []byte) error {
 	case "1", "true", "1.0":
 		*f = true
 	default:
-		return fmt.Errorf("iscrowd is %s, want 0 or 1", clip(b))
+		return fmt.Errorf("iscrowd or ignore is %s, want 0 or 1", clip(b))
 	}
 	return nil
 }
@@ -70,6 +71,40 @@ type cocoImage struct {
 	ID            *ident `json:"id"`
 	FileName      string `json:"file_name"`
 	Width, Height int
+	Negative      []ident `json:"neg_category_ids"`            // of LVIS
+	Partial       []ident `json:"not_exhaustive_category_ids"` // of LVIS
+
+	groupBy, group string
+}
+
+// UnmarshalJSON implements json.Unmarshaler: it reads the group under the key
+// that groupBy names, too.
+func (e *cocoImage) UnmarshalJSON(b []byte) error {
+	type plain cocoImage
+	if err := json.Unmarshal(b, (*plain)(e)); err != nil {
+		return err
+	}
+	switch e.groupBy {
+	case "":
+		return nil
+	case "folder":
+		e.group = path.Dir(e.FileName)
+		return nil
+	}
+	var all map[string]json.RawMessage
+	if err := json.Unmarshal(b, &all); err != nil {
+		return err
+	}
+	raw, ok := all[e.groupBy]
+	if !ok {
+		return fmt.Errorf("it has no key %q to group by", e.groupBy)
+	}
+	var name ident
+	if err := name.UnmarshalJSON(raw); err != nil {
+		return fmt.Errorf("%s: %w", e.groupBy, err)
+	}
+	e.group = string(name)
+	return nil
 }
 
 type cocoClass struct {
@@ -85,6 +120,7 @@ type cocoObject struct {
 	BBox         []float64       `json:"bbox"`
 	Area         *float64        `json:"area"`
 	IsCrowd      flag            `json:"iscrowd"`
+	Ignore       flag            `json:"ignore"` // of LVIS; COCO's tools put iscrowd in its place
 	Score        *float64        `json:"score"`
 	Segmentation json.RawMessage `json:"segmentation"`
 }

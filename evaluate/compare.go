@@ -1,7 +1,6 @@
 package evaluate
 
 import (
-	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -42,9 +41,9 @@ func (d *draws) difference(name string, a, b func(w []float64) float64, ones []f
 }
 
 // CompareDetections compares two models on the same pictures: AP over the
-// configured thresholds and size class all, AP50 where it is among them,
-// precision, recall and F1 at the configured IoU and score, and the mean
-// absolute error of counts. Settings and groups are those of a.
+// configured thresholds and size class all, AP50 and AP75 where they are among
+// them, precision, recall and F1 at the configured IoU and score, and the mean
+// absolute error and the bias of counts. Settings and groups are those of a.
 func CompareDetections(a, b *Detection, boot Bootstrap) ([]Difference, error) {
 	if !slices.Equal(a.cfg.Classes, b.cfg.Classes) {
 		return nil, fmt.Errorf("evaluate: compare: classes %q and %q differ", a.cfg.Classes, b.cfg.Classes)
@@ -84,8 +83,9 @@ type Estimate struct {
 	Interval Interval `json:"interval"`
 }
 
-// Intervals gives AP, AP50 where it is among the thresholds, precision, recall,
-// F1 and MAE with intervals drawn by bootstrap over groups of pictures.
+// Intervals gives AP, AP50 and AP75 where they are among the thresholds,
+// precision, recall, F1, and MAE and bias of counts, with intervals drawn by
+// bootstrap over groups of pictures.
 func (d *Detection) Intervals(boot Bootstrap) ([]Estimate, error) {
 	pictures := d.sorted()
 	groups := make([]string, len(pictures))
@@ -114,11 +114,17 @@ type statistic struct {
 // numbers are the statistics that have intervals and are compared.
 func (s *weighted) numbers(pictures []picture) []statistic {
 	out := []statistic{{"AP", s.ap(0, len(s.cfg.Thresholds))}}
-	if k := thresholdIndex(s.cfg.Thresholds, 0.5); k >= 0 {
-		out = append(out, statistic{"AP50", s.ap(k, k+1)})
+	for _, at := range []struct {
+		name string
+		iou  float64
+	}{{"AP50", 0.5}, {"AP75", 0.75}} {
+		if k := thresholdIndex(s.cfg.Thresholds, at.iou); k >= 0 {
+			out = append(out, statistic{at.name, s.ap(k, k+1)})
+		}
 	}
+	mae, bias := countErrorsOf(pictures, s)
 	return append(out, statistic{"precision", s.rate(0)}, statistic{"recall", s.rate(1)}, statistic{"F1", s.rate(2)},
-		statistic{"MAE", countError(pictures, s)})
+		statistic{"MAE", mae}, statistic{"bias", bias})
 }
 
 // weighted computes numbers of resamples without matching again.
@@ -126,13 +132,14 @@ type weighted struct {
 	cfg     DetectionConfig
 	matches []classMatches
 	order   [][]int32
+	leasts  []float64
 	truths  [][]float64 // per class and picture, ignored ones left out
 	at      int         // the threshold of the configured IoU
 }
 
 func newWeighted(cfg DetectionConfig, pictures []picture) *weighted {
 	m := newMatcher(cfg)
-	w := &weighted{cfg: cfg, matches: m.run(pictures, len(cfg.classNames())), at: thresholdIndex(m.ious, cfg.IoU)}
+	w := &weighted{cfg: cfg, matches: m.run(pictures, len(cfg.classNames())), at: thresholdIndex(m.ious, cfg.IoU), leasts: cfg.leasts()}
 	for range w.matches {
 		w.truths = append(w.truths, make([]float64, len(pictures)))
 	}
@@ -232,7 +239,7 @@ func (s *weighted) outcomes(w []float64) (tp, fp, objects float64) {
 		m := &s.matches[c]
 		objects += dot(w, s.truths[c])
 		for d, score := range m.score {
-			if score < s.cfg.Conf || m.skip[0][d]>>s.at&1 == 1 {
+			if score < s.leasts[c] || m.skip[0][d]>>s.at&1 == 1 {
 				continue
 			}
 			if m.hit[0][d]>>s.at&1 == 1 {
@@ -253,8 +260,9 @@ func (s *weighted) rate(which int) func(w []float64) float64 {
 	}
 }
 
-// countError is the mean absolute error of the number of animals per picture.
-func countError(pictures []picture, s *weighted) func(w []float64) float64 {
+// countErrorsOf are the mean absolute error and the mean error of the number of
+// animals per picture.
+func countErrorsOf(pictures []picture, s *weighted) (mae, bias func(w []float64) float64) {
 	e := make([]float64, len(pictures))
 	for c := range s.matches {
 		m := &s.matches[c]
@@ -262,72 +270,12 @@ func countError(pictures []picture, s *weighted) func(w []float64) float64 {
 			e[i] -= n
 		}
 		for d, score := range m.score {
-			if score >= s.cfg.Conf && m.skip[0][d]>>s.at&1 == 0 {
+			if score >= s.leasts[c] && m.skip[0][d]>>s.at&1 == 0 {
 				e[m.picture[d]]++
 			}
 		}
 	}
-	return func(w []float64) float64 {
-		return weightedMean(w, func(i int) float64 { return math.Abs(e[i]) })
-	}
-}
-
-// CompareClassification compares two classifiers on the same pictures: accuracy
-// and balanced accuracy.
-func CompareClassification(a, b *Classification, boot Bootstrap) ([]Difference, error) {
-	if a.cfg.MultiLabel || b.cfg.MultiLabel {
-		return nil, errors.New("evaluate: compare: multi-label data is not compared")
-	}
-	if !slices.Equal(a.cfg.Classes, b.cfg.Classes) {
-		return nil, fmt.Errorf("evaluate: compare: classes %q and %q differ", a.cfg.Classes, b.cfg.Classes)
-	}
-	left, other := a.sorted(), b.sorted()
-	if len(left) != len(other) {
-		return nil, fmt.Errorf("evaluate: compare: %d and %d pictures", len(left), len(other))
-	}
-	for i := range left {
-		if left[i].ID != other[i].ID || left[i].Truth[0] != other[i].Truth[0] {
-			return nil, fmt.Errorf("evaluate: compare: picture %q is on one side only or has two truths", min(left[i].ID, other[i].ID))
-		}
-	}
-	sample, err := boot.draws(make([]string, len(left)))
-	if err != nil {
-		return nil, err
-	}
-	ones := slices.Repeat([]float64{1}, len(left))
-	classes := len(a.cfg.Classes)
-	return []Difference{
-		sample.difference("accuracy", accuracyOf(left), accuracyOf(other), ones),
-		sample.difference("balanced_accuracy", balancedOf(left, classes), balancedOf(other, classes), ones),
-	}, nil
-}
-
-func right(a answer) float64 {
-	if a.Said == a.Truth[0] {
-		return 1
-	}
-	return 0
-}
-
-func accuracyOf(answers []answer) func(w []float64) float64 {
-	return func(w []float64) float64 {
-		return weightedMean(w, func(i int) float64 { return right(answers[i]) })
-	}
-}
-
-func balancedOf(answers []answer, classes int) func(w []float64) float64 {
-	return func(w []float64) float64 {
-		hit, all := make([]float64, classes), make([]float64, classes)
-		for i, a := range answers {
-			hit[a.Truth[0]] += w[i] * right(a)
-			all[a.Truth[0]] += w[i]
-		}
-		var recalls []float64
-		for k := range hit {
-			if all[k] > 0 {
-				recalls = append(recalls, hit[k]/all[k])
-			}
-		}
-		return meanOver(recalls)
-	}
+	mae = func(w []float64) float64 { return weightedMean(w, func(i int) float64 { return math.Abs(e[i]) }) }
+	bias = func(w []float64) float64 { return weightedMean(w, func(i int) float64 { return e[i] }) }
+	return mae, bias
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 
@@ -56,9 +57,21 @@ type DetectionConfig struct {
 	// it as the frequency of their categories.
 	Groups map[string]string
 
-	IoU     float64 // at which precision, recall and F1 are told
-	Conf    float64 // least score of detections for those
-	Workers int     // goroutines; 0 means one per processor. Results do not depend on it
+	IoU     float64            // at which precision, recall and F1 are told
+	Conf    float64            // least score of detections for those
+	Confs   map[string]float64 // least scores of single classes, before Conf
+	Workers int                // goroutines; 0 means one per processor. Results do not depend on it
+
+	// LVIS reads annotation files by the rules of LVIS (Gupta et al., CVPR 2019):
+	// detections of a class that was not looked for in a picture (it is neither
+	// annotated nor among neg_category_ids) are left out, those that match nothing
+	// of a class in not_exhaustive_category_ids are not counted, the last of
+	// MaxDets holds for all classes of a picture together, and an annotation is
+	// ignored by its key ignore, not by iscrowd.
+	LVIS bool
+	// GroupBy names the key of an annotation file's images that holds the group
+	// of a picture (SetGroups); "folder" takes the folder of its file.
+	GroupBy string
 }
 
 // DefaultDetectionConfig returns COCO's settings, with precision, recall and F1
@@ -93,6 +106,10 @@ func (c DetectionConfig) Validate() error {
 		check(a.Name != "" && a.Min <= a.Max, "size class %q from %g to %g: want a name and Min ≤ Max", a.Name, a.Min, a.Max)
 	}
 	check(!math.IsNaN(c.Conf), "Conf is NaN")
+	for _, name := range slices.Sorted(maps.Keys(c.Confs)) {
+		check(slices.Contains(c.classNames(), name), "least score of %q, which is none of the classes %q", name, c.classNames())
+		check(!math.IsNaN(c.Confs[name]), "least score of %q is NaN", name)
+	}
 	return errors.Join(errs...)
 }
 
@@ -105,6 +122,19 @@ func (c DetectionConfig) classNames() []string {
 		return []string{"any"}
 	}
 	return c.Classes
+}
+
+// leasts are the least scores of the classes that results are given for.
+func (c DetectionConfig) leasts() []float64 {
+	names := c.classNames()
+	out := make([]float64, len(names))
+	for i, name := range names {
+		out[i] = c.Conf
+		if v, ok := c.Confs[name]; ok {
+			out[i] = v
+		}
+	}
+	return out
 }
 
 // linspace rounds as numpy.linspace does.

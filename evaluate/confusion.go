@@ -29,8 +29,9 @@ func (d *Detection) Confusion() *Confusion {
 	out := newConfusion(names)
 	m := newMatcher(d.cfg)
 	background := len(names) - 1
+	leasts := d.cfg.leasts()
 	for _, p := range d.sorted() {
-		found := slices.DeleteFunc(slices.Clone(p.found), func(o item) bool { return o.score < d.cfg.Conf })
+		found := slices.DeleteFunc(slices.Clone(p.found), func(o item) bool { return o.score < leasts[o.class] })
 		truthOf, foundOf := m.pair(p.truth, found, d.cfg.IoU)
 		for g, o := range p.truth {
 			switch {
@@ -83,7 +84,7 @@ func (m *matcher) pair(truth, found []item, least float64) (truthOf, foundOf []i
 	return truthOf, foundOf
 }
 
-// excused reports whether a detection falls on an ignored object.
+// excused reports whether a detection that matches nothing is not to be counted.
 func (m *matcher) excused(d *item, truth []item, least float64) bool {
-	return slices.ContainsFunc(truth, func(g item) bool { return g.ignore && m.overlap(d, &g) >= least })
+	return d.lax || slices.ContainsFunc(truth, func(g item) bool { return g.ignore && m.overlap(d, &g) >= least })
 }

@@ -32,9 +32,10 @@ func (d *Detection) PictureCounts() []PictureCount {
 		}
 	}
 	m.maxDet = math.MaxInt // the limit of detections is no limit of herds
+	leasts := d.cfg.leasts()
 	for c, cm := range m.run(pictures, len(names)) {
 		for k, score := range cm.score {
-			if score >= d.cfg.Conf && cm.skip[0][k]>>at&1 == 0 {
+			if score >= leasts[c] && cm.skip[0][k]>>at&1 == 0 {
 				out[cm.picture[k]].Found[c]++
 			}
 		}

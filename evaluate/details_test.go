@@ -133,7 +133,7 @@ func TestGridAgreesWithTheSummary(t *testing.T) {
 	require.Equal(t, Counts{TP: 3, FP: 3, FN: 2}, g[0].Counts)
 	require.Equal(t, Counts{FN: 5}, g[2].Counts)
 	require.InDelta(t, -1, g[2].Precision, 0)
-	require.InDelta(t, 0.1, d.BestConfidences()["impala"], 0)
+	require.InDelta(t, 0.1, s.Classes[0].BestConf, 0)
 }
 
 func TestSingleClassIsARealSwitch(t *testing.T) {

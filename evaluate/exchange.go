@@ -2,20 +2,15 @@ package evaluate
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"path"
+	"strconv"
 	"strings"
 
 	"github.com/wildtrain/sdk/wildtrain"
 )
-
-// ExchangePicture is one picture's predictions on the way to an annotation tool.
-type ExchangePicture struct {
-	Image         string // path or address by which the tool knows it
-	Width, Height int    // px
-	Objects       []wildtrain.Object
-}
 
 // LabelStudioConfig names what a labelling project calls its parts.
 type LabelStudioConfig struct {
@@ -30,10 +25,16 @@ func DefaultLabelStudio() LabelStudioConfig {
 	return LabelStudioConfig{ModelVersion: "wildtrain", FromName: "label", ToName: "image", DataKey: "image"}
 }
 
+// ErrNoSize tells that boxes cannot be written in shares of a picture's size.
+var ErrNoSize = errors.New("the size of the picture is not known")
+
 // share is a box in shares of the picture's size.
-func (p ExchangePicture) share(b wildtrain.Box) (x, y, w, h float64, err error) {
-	if p.Width <= 0 || p.Height <= 0 || !b.Finite() {
-		return 0, 0, 0, 0, fmt.Errorf("a box is not finite or the size %d×%d is none", p.Width, p.Height)
+func (p *Picture) share(b wildtrain.Box) (x, y, w, h float64, err error) {
+	if p.Width <= 0 || p.Height <= 0 {
+		return 0, 0, 0, 0, ErrNoSize
+	}
+	if !b.Finite() {
+		return 0, 0, 0, 0, fmt.Errorf("box %v is not finite", b)
 	}
 	b = b.Clip(p.Width, p.Height)
 	fx, fy := float64(p.Width), float64(p.Height)
@@ -47,22 +48,22 @@ func nameOf(classes []string, class int) (string, error) {
 	return classes[class], nil
 }
 
-// WriteLabelStudio writes tasks with predictions, as Label Studio imports them:
-// boxes in percent of the picture.
-func WriteLabelStudio(w io.Writer, pictures []ExchangePicture, classes []string, cfg LabelStudioConfig) error {
+// WriteLabelStudio writes what was found as tasks with predictions, as Label
+// Studio imports them: boxes in percent of the picture.
+func WriteLabelStudio(w io.Writer, pictures []Picture, classes []string, cfg LabelStudioConfig) error {
 	type object map[string]any
 	tasks := make([]object, 0, len(pictures))
 	for i, p := range pictures {
-		results := make([]object, 0, len(p.Objects))
+		results := make([]object, 0, len(p.Found))
 		total := 0.0
-		for k, o := range p.Objects {
+		for k, o := range p.Found {
 			name, err := nameOf(classes, o.Class)
 			if err != nil {
-				return fmt.Errorf("evaluate: write Label Studio: %s: object %d: %w", p.Image, k, err)
+				return fmt.Errorf("evaluate: write Label Studio: %s: object %d: %w", p.name(), k, err)
 			}
 			x, y, width, height, err := p.share(o.Box)
 			if err != nil {
-				return fmt.Errorf("evaluate: write Label Studio: %s: object %d: %w", p.Image, k, err)
+				return fmt.Errorf("evaluate: write Label Studio: %s: object %d: %w", p.name(), k, err)
 			}
 			total += o.Score
 			results = append(results, object{
@@ -76,16 +77,34 @@ func WriteLabelStudio(w io.Writer, pictures []ExchangePicture, classes []string,
 			score = total / float64(len(results))
 		}
 		tasks = append(tasks, object{
-			"data":        object{cfg.DataKey: p.Image},
+			"data":        object{cfg.DataKey: p.name()},
 			"predictions": []object{{"model_version": cfg.ModelVersion, "score": score, "result": results}},
 		})
 	}
 	return writeIndented(w, tasks)
 }
 
-// WriteFiftyOne writes the labels.json of FiftyOne's image detection dataset:
-// per picture, called by its name without ending, boxes in shares of its size.
-func WriteFiftyOne(w io.Writer, pictures []ExchangePicture, classes []string) error {
+// fiftyOneKeys are the names by which FiftyOne knows the pictures: their files
+// without ending, without folders where that is still unique.
+func fiftyOneKeys(pictures []Picture) []string {
+	out := make([]string, len(pictures))
+	seen := map[string]bool{}
+	for i, p := range pictures {
+		out[i] = strings.TrimSuffix(path.Base(p.name()), path.Ext(p.name()))
+		if seen[out[i]] {
+			for k, q := range pictures {
+				out[k] = strings.TrimSuffix(q.name(), path.Ext(q.name()))
+			}
+			return out
+		}
+		seen[out[i]] = true
+	}
+	return out
+}
+
+// WriteFiftyOne writes what was found as the labels.json of FiftyOne's image
+// detection dataset: boxes in shares of the picture's size.
+func WriteFiftyOne(w io.Writer, pictures []Picture, classes []string) error {
 	type detection struct {
 		Label      string     `json:"label"`
 		Box        [4]float64 `json:"bounding_box"`
@@ -95,26 +114,54 @@ func WriteFiftyOne(w io.Writer, pictures []ExchangePicture, classes []string) er
 		Classes []string               `json:"classes"`
 		Labels  map[string][]detection `json:"labels"`
 	}{classes, map[string][]detection{}}
-	for _, p := range pictures {
-		key := strings.TrimSuffix(path.Base(p.Image), path.Ext(p.Image))
-		if _, twice := out.Labels[key]; twice {
-			return fmt.Errorf("evaluate: write FiftyOne: two pictures are called %q", key)
+	keys := fiftyOneKeys(pictures)
+	for i, p := range pictures {
+		if _, twice := out.Labels[keys[i]]; twice {
+			return fmt.Errorf("evaluate: write FiftyOne: two pictures are called %q", keys[i])
 		}
-		list := make([]detection, 0, len(p.Objects))
-		for k, o := range p.Objects {
+		list := make([]detection, 0, len(p.Found))
+		for k, o := range p.Found {
 			name, err := nameOf(classes, o.Class)
 			if err != nil {
-				return fmt.Errorf("evaluate: write FiftyOne: %s: object %d: %w", p.Image, k, err)
+				return fmt.Errorf("evaluate: write FiftyOne: %s: object %d: %w", p.name(), k, err)
 			}
 			x, y, width, height, err := p.share(o.Box)
 			if err != nil {
-				return fmt.Errorf("evaluate: write FiftyOne: %s: object %d: %w", p.Image, k, err)
+				return fmt.Errorf("evaluate: write FiftyOne: %s: object %d: %w", p.name(), k, err)
 			}
 			list = append(list, detection{name, [4]float64{x, y, width, height}, o.Score})
 		}
-		out.Labels[key] = list
+		out.Labels[keys[i]] = list
 	}
 	return writeIndented(w, out)
+}
+
+// WriteDetections writes everything that was found, whatever its score, as a
+// COCO results list. Categories are numbered from 1 in the order of classes.
+func (d *Detection) WriteDetections(w io.Writer) error {
+	numbers := make([]int, len(d.cfg.classNames()))
+	for i := range numbers {
+		numbers[i] = i + 1
+	}
+	out := NewDetectionWriter(w, func(id string) (any, error) { return imageID(id), nil }, numbers)
+	for _, p := range d.sorted() {
+		found := wildtrain.Prediction{ID: p.id}
+		for k := range p.found {
+			found.Objects = append(found.Objects, p.found[k].object())
+		}
+		if err := out.Write(found); err != nil {
+			return err
+		}
+	}
+	return out.Close()
+}
+
+// imageID is a whole number where the ID is the text of one.
+func imageID(id string) any {
+	if n, err := strconv.ParseInt(id, 10, 64); err == nil && strconv.FormatInt(n, 10) == id {
+		return n
+	}
+	return id
 }
 
 func writeIndented(w io.Writer, v any) error {

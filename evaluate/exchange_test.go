@@ -11,7 +11,7 @@ import (
 )
 
 func TestAnnotationTools(t *testing.T) {
-	pictures := []ExchangePicture{{Image: "a/b.jpg", Width: 200, Height: 100, Objects: []wildtrain.Object{{Box: wildtrain.BoxXYWH(50, -10, 100, 60), Class: 1, Score: 0.5}}}, {Image: "c.png", Width: 1, Height: 1}}
+	pictures := []Picture{{File: "a/b.jpg", Width: 200, Height: 100, Found: []wildtrain.Object{{Box: wildtrain.BoxXYWH(50, -10, 100, 60), Class: 1, Score: 0.5}}}, {ID: "c.png", Width: 1, Height: 1}}
 	classes := []string{"impala", "zebra"}
 	var b bytes.Buffer
 	require.NoError(t, WriteFiftyOne(&b, pictures, classes))
@@ -24,8 +24,11 @@ func TestAnnotationTools(t *testing.T) {
 		{"data":{"image":"c.png"},"predictions":[{"model_version":"wildtrain","score":0,"result":[]}]}]`, b.String())
 	require.ErrorContains(t, WriteFiftyOne(&b, pictures, classes[:1]), "a/b.jpg: object 0: class 1")
 	pictures[0].Width = 0
-	require.ErrorContains(t, WriteLabelStudio(&b, pictures, classes, DefaultLabelStudio()), "a/b.jpg")
-	require.ErrorContains(t, WriteFiftyOne(&b, []ExchangePicture{pictures[1], pictures[1]}, classes), "two pictures")
+	require.ErrorIs(t, WriteLabelStudio(&b, pictures, classes, DefaultLabelStudio()), ErrNoSize)
+	require.ErrorContains(t, WriteFiftyOne(&b, []Picture{pictures[1], pictures[1]}, classes), "two pictures")
+	b.Reset()
+	require.NoError(t, WriteFiftyOne(&b, []Picture{{File: "x/1.jpg"}, {File: "y/1.jpg"}}, classes))
+	require.JSONEq(t, `{"classes":["impala","zebra"],"labels":{"x/1":[],"y/1":[]}}`, b.String(), "folders tell apart what is called the same")
 }
 
 func TestFrequencyGroups(t *testing.T) {

@@ -18,6 +18,7 @@ type item struct {
 	class              int32
 	crowd              bool // matches any number of detections, by intersection over detection
 	ignore             bool // neither rewarded nor punished; every crowd is
+	lax                bool // a detection that is not punished if it matches nothing
 	mask               *rle.Mask
 }
 
@@ -243,7 +244,7 @@ func (m *matcher) match(u unit, out *classMatches, s *scratch) {
 		hit, skip := out.hit[a][u.at:], out.skip[a][u.at:]
 		for d := range u.found {
 			h, k := m.assign(u.truth, s.candidates[s.first[d]:s.first[d+1]], s)
-			if outside(u.found[d].area, r) {
+			if u.found[d].lax || outside(u.found[d].area, r) {
 				k |= ^h
 			}
 			hit[d], skip[d] = h, k

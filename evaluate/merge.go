@@ -26,14 +26,15 @@ type pictureState struct {
 type itemState struct {
 	V             [8]float64 // x, y, w, h, x2, y2, area, score
 	Class         int32
-	Crowd, Ignore bool
-	Mask          *rle.Mask
+	Crowd, Ignore bool      `json:",omitempty"`
+	Lax           bool      `json:",omitempty"`
+	Mask          *rle.Mask `json:",omitempty"`
 }
 
 func itemsOut(items []item) []itemState {
 	out := make([]itemState, len(items))
 	for i, o := range items {
-		out[i] = itemState{[8]float64{o.x, o.y, o.w, o.h, o.x2, o.y2, o.area, o.score}, o.class, o.crowd, o.ignore, o.mask}
+		out[i] = itemState{[8]float64{o.x, o.y, o.w, o.h, o.x2, o.y2, o.area, o.score}, o.class, o.crowd, o.ignore, o.lax, o.mask}
 	}
 	return out
 }
@@ -45,7 +46,12 @@ func itemsIn(items []itemState, classes int) ([]item, error) {
 			return nil, fmt.Errorf("class %d, there are %d", o.Class, classes)
 		}
 		v := o.V
-		out[i] = item{v[0], v[1], v[2], v[3], v[4], v[5], v[6], v[7], o.Class, o.Crowd, o.Ignore, o.Mask}
+		if o.Mask != nil {
+			if _, err := rle.New(o.Mask.Height, o.Mask.Width, o.Mask.Runs); err != nil {
+				return nil, err
+			}
+		}
+		out[i] = item{v[0], v[1], v[2], v[3], v[4], v[5], v[6], v[7], o.Class, o.Crowd, o.Ignore, o.Lax, o.Mask}
 	}
 	return out, nil
 }
@@ -74,7 +80,12 @@ func (d *Detection) Merge(b []byte) error {
 		return fmt.Errorf("evaluate: merge detection: classes %q and %q differ", d.cfg.Classes, s.Classes)
 	}
 	var fresh []picture
+	here := map[string]bool{}
 	for _, p := range s.Pictures {
+		if here[p.ID] {
+			return fmt.Errorf("evaluate: merge detection: picture %q comes twice", p.ID)
+		}
+		here[p.ID] = true
 		if d.seen[p.ID] {
 			continue
 		}

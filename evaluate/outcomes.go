@@ -28,9 +28,10 @@ func (d *Detection) PictureOutcomes() []PictureOutcome {
 			}
 		}
 	}
-	for _, c := range m.run(pictures, len(names)) {
+	leasts := d.cfg.leasts()
+	for class, c := range m.run(pictures, len(names)) {
 		for k, score := range c.score {
-			if score >= d.cfg.Conf {
+			if score >= leasts[class] {
 				o := &out[c.picture[k]]
 				o.Counts = c.step(o.Counts, int32(k), at)
 			}

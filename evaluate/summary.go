@@ -52,14 +52,16 @@ func summarize(cfg DetectionConfig, pictures []picture) *Summary {
 	s := &Summary{Pictures: len(pictures), Values: cfg.cocoValues(curves)}
 	at := thresholdIndex(m.ious, cfg.IoU)
 	var total Counts
-	for i := range matches {
-		c := cfg.classSummary(names[i], &matches[i], &curves[i], at)
-		total = total.plus(matches[i].count(0, at, cfg.Conf))
-		s.Classes = append(s.Classes, c)
+	var counts []Counts
+	for i, least := range cfg.leasts() {
+		n := matches[i].count(0, at, least)
+		total, counts = total.plus(n), append(counts, n)
+		s.Classes = append(s.Classes, cfg.classSummary(names[i], n, &matches[i], &curves[i], at))
 	}
 	s.add("precision", total.Precision())
 	s.add("recall", total.Recall())
 	s.add("F1", total.F1())
+	s.Values = append(s.Values, averages(counts)...)
 	best := bestMacro(matches, at)
 	s.add("best_precision", best.precision)
 	s.add("best_recall", best.recall)
@@ -78,8 +80,7 @@ func (s *Summary) add(name string, v float64) {
 	s.Values = append(s.Values, wildtrain.Value{Name: name, Value: v})
 }
 
-func (c DetectionConfig) classSummary(name string, m *classMatches, curves *classCurves, at int) ClassSummary {
-	n := m.count(0, at, c.Conf)
+func (c DetectionConfig) classSummary(name string, n Counts, m *classMatches, curves *classCurves, at int) ClassSummary {
 	out := ClassSummary{
 		Name: name, Truths: n.Truths(), Found: n.TP + n.FP, AP50: -1,
 		Precision: n.Precision(), Recall: n.Recall(), F1: n.F1(),
@@ -154,5 +155,5 @@ func short(name string) string {
 	case "small", "medium", "large":
 		return name[:1]
 	}
-	return "/" + name
+	return "_" + name
 }
