@@ -12,10 +12,12 @@ import (
 // ClassificationConfig says what is measured. Take DefaultClassification and change it.
 type ClassificationConfig struct {
 	Classes    []string
-	MultiLabel bool    // a picture has any number of classes
-	TopK       []int   // top-k accuracies
-	Bins       int     // of the reliability diagram
-	Threshold  float64 // probability from which a class counts as predicted, multi-label only
+	MultiLabel bool  // a picture has any number of classes
+	TopK       []int // top-k accuracies
+	Bins       int   // of the reliability diagram
+	// Threshold is the probability from which a class counts: as predicted, with
+	// multi-label data; as answered, in coverage and selective accuracy, with others.
+	Threshold float64
 	// Thresholds are such probabilities for classes by name, before Threshold.
 	Thresholds map[string]float64
 	// Parents names for classes and groups the group above them: species,

@@ -57,7 +57,7 @@ func (c *Classification) Summary() (*ClassificationSummary, error) {
 		s.Classes = append(s.Classes, row)
 	}
 	if probs {
-		s.ranked(c.cfg, answers)
+		c.ranked(s, answers)
 	}
 	c.hierarchy(s, answers)
 	return s, nil
@@ -93,10 +93,15 @@ func (c *Classification) says(a answer, k int) bool {
 	if !c.cfg.MultiLabel {
 		return a.Said == k
 	}
+	return a.Probs[k] >= c.threshold(k)
+}
+
+// threshold is the probability from which a class counts.
+func (c *Classification) threshold(k int) float64 {
 	if t, ok := c.cfg.Thresholds[c.cfg.Classes[k]]; ok {
-		return a.Probs[k] >= t
+		return t
 	}
-	return a.Probs[k] >= c.cfg.Threshold
+	return c.cfg.Threshold
 }
 
 func confusionOf(classes []string, answers []answer) *Confusion {
@@ -218,30 +223,54 @@ func per(v, n float64) float64 {
 }
 
 // ranked adds what needs probabilities.
-func (s *ClassificationSummary) ranked(cfg ClassificationConfig, answers []answer) {
-	var aurocs, aps []float64
-	for _, row := range s.Classes {
-		if row.AUROC >= 0 {
-			aurocs = append(aurocs, row.AUROC)
-		}
-		if row.AP >= 0 {
-			aps = append(aps, row.AP)
-		}
-	}
-	s.add("AUROC_macro", meanOver(aurocs))
-	s.add("AP_macro", meanOver(aps))
-	if cfg.MultiLabel {
+func (c *Classification) ranked(s *ClassificationSummary, answers []answer) {
+	s.means("AUROC", func(row ClassScores) float64 { return row.AUROC })
+	s.means("AP", func(row ClassScores) float64 { return row.AP })
+	if c.cfg.MultiLabel {
 		return
 	}
-	for _, k := range cfg.TopK {
+	for _, k := range c.cfg.TopK {
 		s.add(fmt.Sprintf("top%d_accuracy", k), topK(answers, k))
 	}
 	s.add("log_loss", logLoss(answers))
-	s.Bins = reliability(answers, cfg.Bins)
+	s.Bins = reliability(answers, c.cfg.Bins)
 	s.add("ECE", expectedError(s.Bins))
 	var area float64
 	s.Selective, area = selective(answers)
 	s.add("AURC", area)
+	coverage, accuracy := c.answered(answers)
+	s.add("coverage", coverage)
+	s.add("selective_accuracy", accuracy)
+}
+
+// means adds the mean over classes for which the number is defined, and the one
+// weighted by support.
+func (s *ClassificationSummary) means(name string, of func(ClassScores) float64) {
+	var sum, classes, weighted, support float64
+	for _, row := range s.Classes {
+		if v := of(row); v >= 0 {
+			sum, classes = sum+v, classes+1
+			weighted, support = weighted+v*float64(row.Support), support+float64(row.Support)
+		}
+	}
+	s.add(name+"_macro", per(sum, classes))
+	s.add(name+"_weighted", per(weighted, support))
+}
+
+// answered is the share of pictures whose class is said with at least its
+// threshold, and the accuracy among them.
+func (c *Classification) answered(answers []answer) (coverage, accuracy float64) {
+	n, right := 0, 0
+	for _, a := range answers {
+		if a.Probs[a.Said] < c.threshold(a.Said) {
+			continue
+		}
+		n++
+		if a.Said == a.Truth[0] {
+			right++
+		}
+	}
+	return ratio(n, len(answers)), ratio(right, n)
 }
 
 // topK is the share of pictures whose class is among the k most probable; of

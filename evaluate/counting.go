@@ -75,8 +75,10 @@ type Counting struct {
 	Bias           float64    `json:"bias"`
 	R2             float64    `json:"R2"`
 	MAEInterval    Interval   `json:"MAE_interval"`
+	RMSEInterval   Interval   `json:"RMSE_interval"`
 	BiasInterval   Interval   `json:"bias_interval"`
-	Presence       Counts     `json:"presence"` // of pictures
+	R2Interval     Interval   `json:"R2_interval"` // over resamples in which the true counts differ
+	Presence       Counts     `json:"presence"`    // of pictures
 	BothAbsent     int        `json:"both_absent"`
 	Bins           []CountBin `json:"bins"`
 	ExactlyCounted float64    `json:"exact"` // share of pictures with the right count
@@ -106,7 +108,7 @@ func (d *Detection) Counting(cfg CountingConfig) ([]Counting, error) {
 	if err != nil {
 		return nil, err
 	}
-	errs := countIntervals(table, len(names), sample)
+	intervals := countIntervals(table, len(names), sample)
 	truth, found := make([]float64, len(table)), make([]float64, len(table))
 	var out []Counting
 	for c := -1; c < len(names); c++ {
@@ -123,46 +125,67 @@ func (d *Detection) Counting(cfg CountingConfig) ([]Counting, error) {
 		}
 		r := countErrors(truth, found, cfg.Bins)
 		r.Class = name
-		r.MAEInterval, r.BiasInterval = errs[2*(c+1)], errs[2*(c+1)+1]
+		at := intervals[4*(c+1):]
+		r.MAEInterval, r.RMSEInterval, r.BiasInterval, r.R2Interval = at[0], at[1], at[2], at[3]
 		out = append(out, r)
 	}
 	return out, nil
 }
 
-// countIntervals gives the intervals of MAE and bias in turn, of all classes
-// together and then of each. Most counts are right: only the others are kept.
-func countIntervals(table []PictureCount, classes int, sample *draws) []Interval {
-	type miscount struct {
-		class int // 0 for all together
-		by    float64
-	}
-	wrong := make([][]miscount, len(table))
+// tally is what one picture holds of a class: how many there are, and by how
+// much what was found is off.
+type tally struct {
+	class     int // 0 for all together
+	truth, by float64
+}
+
+// tallies leaves out classes that a picture neither shows nor is said to show.
+func tallies(table []PictureCount, classes int) [][]tally {
+	out := make([][]tally, len(table))
 	for i, p := range table {
-		if e := sum(p.Found) - sum(p.Truth); e != 0 {
-			wrong[i] = append(wrong[i], miscount{0, float64(e)})
-		}
-		for c := range classes {
-			if e := p.Found[c] - p.Truth[c]; e != 0 {
-				wrong[i] = append(wrong[i], miscount{c + 1, float64(e)})
+		add := func(class, truth, found int) {
+			if truth != 0 || found != 0 {
+				out[i] = append(out[i], tally{class, float64(truth), float64(found - truth)})
 			}
 		}
+		add(0, sum(p.Truth), sum(p.Found))
+		for c := range classes {
+			add(c+1, p.Truth[c], p.Found[c])
+		}
 	}
-	values := sample.table(2*(classes+1), func(w, out []float64) {
+	return out
+}
+
+// countIntervals gives the intervals of MAE, RMSE, bias and R² in turn, of all
+// classes together and then of each.
+func countIntervals(table []PictureCount, classes int, sample *draws) []Interval {
+	list := tallies(table, classes)
+	values := sample.table(4*(classes+1), func(w, out []float64) {
 		n := 0.0
+		truth, truth2 := make([]float64, classes+1), make([]float64, classes+1)
 		for i, x := range w {
 			n += x
-			for _, e := range wrong[i] {
-				out[2*e.class] += x * math.Abs(e.by)
-				out[2*e.class+1] += x * e.by
+			for _, e := range list[i] {
+				k := 4 * e.class
+				out[k] += x * math.Abs(e.by)
+				out[k+1] += x * e.by * e.by
+				out[k+2] += x * e.by
+				truth[e.class] += x * e.truth
+				truth2[e.class] += x * e.truth * e.truth
 			}
 		}
-		for k := range out {
-			out[k] = per(out[k], n)
+		for c := range truth {
+			o := out[4*c : 4*c+4]
+			o[3] = math.NaN() // no value: percentiles leaves it out
+			if spread := n*truth2[c] - truth[c]*truth[c]; spread > 0 {
+				o[3] = 1 - o[1]*n/spread
+			}
+			o[0], o[1], o[2] = per(o[0], n), math.Sqrt(per(o[1], n)), per(o[2], n)
 		}
 	})
 	intervals := make([]Interval, len(values))
 	for k, v := range values {
-		intervals[k] = percentiles(v, sample.Level)
+		intervals[k] = percentiles(slices.DeleteFunc(v, math.IsNaN), sample.Level)
 	}
 	return intervals
 }

@@ -29,9 +29,14 @@ def ranked(v, truth, p):
         t = truth[:, k]
         au.append(float(m.roc_auc_score(t, p[:, k])) if 0 < t.sum() < len(t) else -1.0)
         ap.append(float(m.average_precision_score(t, p[:, k])) if t.sum() else -1.0)
-    for name, x in (("AUROC_macro", au), ("AP_macro", ap)):
-        x = [y for y in x if y >= 0]
-        v[name] = float(np.mean(x)) if x else -1.0
+    support = truth.sum(0)
+    for name, x in (("AUROC", np.array(au)), ("AP", np.array(ap))):
+        v[name + "_macro"] = float(x[x >= 0].mean()) if (x >= 0).any() else -1.0
+        v[name + "_weighted"] = float(np.average(x[x >= 0], weights=support[x >= 0])) if (support * (x >= 0)).any() else -1.0
+    if all(a >= 0 for a in au):  # scikit-learn's own means
+        assert abs(v["AUROC_macro"] - m.roc_auc_score(truth, p, average="macro")) < 1e-12
+        assert abs(v["AUROC_weighted"] - m.roc_auc_score(truth, p, average="weighted")) < 1e-12
+        assert abs(v["AP_weighted"] - m.average_precision_score(truth, p, average="weighted")) < 1e-12
     return au, ap
 
 
@@ -65,6 +70,8 @@ def single(r):
         peer = calibration(num_classes=k, n_bins=BINS, norm="l1")(torch.tensor(p), torch.tensor(truth))
         assert confidence.max() > 0.999 or r_close(peer, v["ECE"]), (float(peer), v["ECE"])
     order = np.argsort(-confidence, kind="stable")
+    sure = confidence >= 0.5
+    v["coverage"], v["selective_accuracy"] = float(sure.mean()), float(right[sure].mean()) if sure.any() else -1.0
     v["AURC"] = float((1 - np.cumsum(right[order]) / np.arange(1, n + 1)).mean())
     p4, r4, f4, s4 = m.precision_recall_fscore_support(truth, said, labels=range(k), zero_division=0)
     rows = [[int(s4[i]), float(p4[i]), float(r4[i]), float(f4[i]), au[i], ap[i]] for i in range(k)]
