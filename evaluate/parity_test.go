@@ -50,3 +50,12 @@ func TestParityClassification(t *testing.T) {
 	}
 	t.Logf("%d problems equal to 1e-9", len(problems))
 }
+
+func TestParityLVIS(t *testing.T) {
+	var problems []lvisProblem
+	readGolden(t, peer(t, "make_lvis_goldens.py", "100", "20260804"), &problems)
+	for i, p := range problems {
+		p.check(t, i)
+	}
+	t.Logf("%d problems equal to 1e-9", len(problems))
+}
