@@ -96,7 +96,9 @@ func Sources(architecture string) []Source {
 		}
 		found = append(found, s)
 	}
-	slices.SortStableFunc(found, func(a, b Source) int { return cmp.Compare(strings.Count(a.Architecture, "/"), strings.Count(b.Architecture, "/")) })
+	slices.SortStableFunc(found, func(a, b Source) int {
+		return cmp.Compare(strings.Count(a.Architecture, "/"), strings.Count(b.Architecture, "/"))
+	})
 	return found
 }
 
