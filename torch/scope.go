@@ -203,6 +203,16 @@ func (r *run) fail(op, message string) {
 	}
 }
 
+// Fail records an error of the run as a failed operation does, for what is
+// composed of operations, and returns the invalid result.
+func (s *Scope) Fail(op, message string) *Tensor {
+	if s.r == nil {
+		return s.add(nil)
+	}
+	s.r.fail(op, message)
+	return s.r.cur.add(nil)
+}
+
 // Sub opens an inner scope for fn and closes it; the tensor that fn returns
 // moves to the outer scope. Use it where PyTorch would free temporaries.
 func (s *Scope) Sub(fn func(*Scope) *Tensor) *Tensor {

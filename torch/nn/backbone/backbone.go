@@ -83,14 +83,20 @@ func (s *site) norm(eps, momentum float64) normLayer {
 	}
 }
 
+// drop is the stochastic depth of residual branch i of n.
+func (s *site) drop(i, n int) float64 { return s.StochasticDepth * float64(i) / float64(max(n-1, 1)) }
+
 // registry returns all specs, torchvision's first.
 var registry = sync.OnceValue(func() []Spec {
-	return slices.Concat(resnets())
+	return slices.Concat(resnets(), vits())
 })
 
 // imageNet are the channel statistics of the ImageNet training set, by which
 // most published weights are normalised.
 var imageNet = [2][3]float64{{0.485, 0.456, 0.406}, {0.229, 0.224, 0.225}}
+
+// halves map 0..1 to −1..1.
+var halves = [2][3]float64{{0.5, 0.5, 0.5}, {0.5, 0.5, 0.5}}
 
 // spec fills in what most have in common.
 func spec(library, family, name, head string, size int, build func(*site) trunk) Spec {
