@@ -76,7 +76,8 @@ type Config struct {
 	MaxPixels  int64  `yaml:"max_pixels"`  // larger pictures are refused
 	OnError    string `yaml:"on_error"`    // Fail or Skip
 
-	Augment augment.Config `yaml:"augment"`
+	Augment    augment.Config  `yaml:"augment"`
+	Transforms []augment.Named `yaml:"transforms"` // further changes of training pictures, by name
 
 	Logger *slog.Logger `yaml:"-"` // nil: slog.Default
 }
@@ -137,6 +138,9 @@ func (c Config) Validate() error {
 		bad("rect_pad is %v, must be between 0 and 10", c.RectPad)
 	}
 	if err := c.Augment.Validate(); err != nil {
+		errs = append(errs, err)
+	}
+	if _, err := augment.Parse(c.Transforms); err != nil {
 		errs = append(errs, err)
 	}
 	return errors.Join(errs...)

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"github.com/wildtrain/sdk/datamodule/augment"
 	"github.com/wildtrain/sdk/internal/imageio"
 	"github.com/wildtrain/sdk/wildtrain"
 )
@@ -23,9 +24,14 @@ func (d *Detection) Loader(stage wildtrain.Stage, at wildtrain.Position) (wildtr
 		return nil, fmt.Errorf("datamodule: position %+v is impossible", at)
 	}
 	c := d.config
+	chain, err := augment.Parse(c.Transforms)
+	if err != nil {
+		return nil, err
+	}
+	chain = append(c.Augment.Chain(), chain...)
 	m := &detectionMaker{d: d, stage: stage, records: records, config: c, epoch: at.Epoch}
 	if stage == wildtrain.Train {
-		m.plan = trainPlan(len(records), c, at)
+		m.plan, m.chain = trainPlan(len(records), c, at), chain
 		m.closed = c.Epochs > 0 && at.Epoch >= c.Epochs-c.Augment.CloseMosaic
 		m.window = c.window(len(records))
 		d.recent.grow(int64(m.window+(c.Prefetch+2)*c.Batch) * c.pictureBytes())

@@ -21,12 +21,23 @@ type detectionMaker struct {
 	epoch   int
 	closed  bool // no more mosaics in this epoch
 	window  int  // mosaics draw from this many pictures before theirs
+	chain   augment.Chain
 }
 
 // scratch is what one worker reuses.
 type scratch struct {
-	mosaic augment.Scratch
-	blend  []byte
+	mosaic        augment.Scratch
+	sample        augment.Sample
+	whole, second []byte
+}
+
+// image is a picture as large as another one, in one of the scratch's buffers.
+func (s *scratch) image(buffer *[]byte, like wildtrain.Image) wildtrain.Image {
+	if cap(*buffer) < len(like.U8) {
+		*buffer = make([]byte, len(like.U8))
+	}
+	like.U8 = (*buffer)[:len(like.U8)]
+	return like
 }
 
 // sample implements producer.
@@ -52,6 +63,9 @@ func (m *detectionMaker) evaluation(place int, dst wildtrain.Image) (wildtrain.S
 		b := out.Place.Box(o.Box)
 		if o.Box = b.Clip(dst.Width, dst.Height); o.Box.Area() > 0 {
 			o.Area *= out.Place.A * out.Place.E
+			if o.Mask != nil {
+				o.Mask = augment.MoveMask(o.Mask, out.Place, dst.Width, dst.Height)
+			}
 			out.Objects = append(out.Objects, o)
 		}
 	}
@@ -69,56 +83,77 @@ func scaling(rec Record, im wildtrain.Image) wildtrain.Affine {
 
 func (m *detectionMaker) training(place int, dst wildtrain.Image, s *scratch) (wildtrain.Sample, error) {
 	index := m.plan.order[place]
-	r := xrand.New(m.config.Seed, streamSample, uint64(m.epoch), uint64(index))
 	out := m.newSample(m.records[index])
-	mixup, err := m.compose(place, r, dst, s, &out)
-	if err != nil || mixup == 0 {
+	if len(m.chain) == 0 {
+		err := m.joined(place, dst, s, &out)
 		return out, err
 	}
-	// The second sample has a stream of its own and does not mix again.
-	if cap(s.blend) < len(dst.U8) {
-		s.blend = make([]byte, len(dst.U8))
-	}
-	second := dst
-	second.U8 = s.blend[:len(dst.U8)]
-	other := m.partner(place, r)
-	var more wildtrain.Sample
-	r = xrand.New(m.config.Seed, streamBlend, uint64(m.epoch), uint64(index))
-	if _, err := m.compose(other, r, second, s, &more); err != nil {
+	// Transforms work on buffers of their own; what they make is fitted into dst.
+	made := s.image(&s.whole, dst)
+	if err := m.joined(place, made, s, &out); err != nil {
 		return out, err
 	}
-	augment.Blend(dst.U8, second.U8, mixup)
-	out.Objects = append(out.Objects, more.Objects...)
+	s.sample.Load(made, out.Objects, out.Place, m.config.Augment.Limits())
+	r := m.stream(streamTransforms, place)
+	if err := m.chain.Apply(&s.sample, r); err != nil {
+		return out, fmt.Errorf("datamodule: augment %s: %w", m.records[index].Path, err)
+	}
+	if s.sample.Image.Width != dst.Width || s.sample.Image.Height != dst.Height {
+		if err := (augment.Fitted{Height: dst.Height, Width: dst.Width, Fill: augment.Pad}).Apply(&s.sample, r); err != nil {
+			return out, err
+		}
+	}
+	copy(dst.U8, s.sample.Image.U8)
+	out.Objects, out.Place = s.sample.Objects, s.sample.Place
 	return out, nil
 }
 
-// compose makes one augmented picture in dst and returns the share it has in a
-// mixup, 0 for none.
-func (m *detectionMaker) compose(place int, r *xrand.Rand, dst wildtrain.Image, s *scratch, out *wildtrain.Sample) (float64, error) {
-	p := augment.Draw(r, m.config.Augment, m.config.ImageSize, m.closed)
-	places := []int{place}
-	if p.Mosaic {
-		places = append(places, m.partner(place, r), m.partner(place, r), m.partner(place, r))
+// joined makes the sample at a place, with a second one joined to it where so drawn.
+func (m *detectionMaker) joined(place int, dst wildtrain.Image, s *scratch, out *wildtrain.Sample) error {
+	r := m.stream(streamSample, place)
+	join, err := m.compose(place, r, dst, s, out)
+	if err != nil || !join.Any() {
+		return err
 	}
-	var tiles [4]augment.Tile
-	for k, at := range places {
+	// The second sample has a stream of its own and takes no third one in.
+	second := s.image(&s.second, dst)
+	var more wildtrain.Sample
+	if _, err := m.compose(m.partner(place, r), m.stream(streamBlend, place), second, s, &more); err != nil {
+		return err
+	}
+	out.Objects = join.Apply(dst, second, out.Objects, more.Objects, m.config.Augment.Limits())
+	return nil
+}
+
+// stream is what the sample at a place draws from for a purpose. It goes by the
+// place, so that a picture that comes twice in an epoch is changed in two ways.
+func (m *detectionMaker) stream(purpose uint64, place int) *xrand.Rand {
+	return xrand.New(m.config.Seed, purpose, uint64(m.epoch), uint64(place))
+}
+
+// compose makes one augmented picture in dst and returns what a second one is to add.
+func (m *detectionMaker) compose(place int, r *xrand.Rand, dst wildtrain.Image, s *scratch, out *wildtrain.Sample) (augment.Join, error) {
+	p := augment.Draw(r, m.config.Augment, m.config.ImageSize, m.closed)
+	var tiles [9]augment.Tile
+	for k := range p.Tiles() {
+		at := place
+		if k > 0 {
+			at = m.partner(place, r)
+		}
 		index := m.plan.order[at]
-		im, release, err := m.picture(index, m.config.Augment.Mosaic > 0 && !m.closed)
+		im, release, err := m.picture(index, m.config.Augment.Joins() && !m.closed)
 		if err != nil {
-			return 0, err
+			return p.Join, err
 		}
 		defer release()
 		tiles[k] = m.tile(m.records[index], im)
 	}
 	var err error
-	out.Objects, out.Place, err = augment.Compose(dst, tiles[:len(places)], p, m.config.Augment, &s.mosaic)
+	out.Objects, out.Place, err = augment.Compose(dst, tiles[:p.Tiles()], p, m.config.Augment, &s.mosaic)
 	if err != nil {
-		return 0, fmt.Errorf("datamodule: augment %s: %w", m.records[m.plan.order[place]].Path, err)
+		return p.Join, fmt.Errorf("datamodule: augment %s: %w", m.records[m.plan.order[place]].Path, err)
 	}
-	if p.MixUp {
-		return p.Ratio, nil
-	}
-	return 0, nil
+	return p.Join, nil
 }
 
 func (m *detectionMaker) tile(rec Record, im wildtrain.Image) augment.Tile {

@@ -13,6 +13,7 @@ const (
 	streamOrder uint64 = iota + 1
 	streamSample
 	streamBlend
+	streamTransforms
 )
 
 // plan says which pictures an epoch's batches hold, before anything is decoded.

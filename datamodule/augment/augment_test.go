@@ -229,7 +229,7 @@ func TestDrawnParametersStayInRange(t *testing.T) {
 		if p.FlipLR {
 			flips++
 		}
-		assert.Equal(t, i%2 == 0, p.MixUp)
+		assert.Equal(t, i%2 == 0, p.Join.MixUp)
 		assert.LessOrEqual(t, math.Abs(p.Hue), c.HSVH)
 		assert.InDelta(t, 1, p.Sat, c.HSVS)
 		assert.InDelta(t, 1, p.Val, c.HSVV)

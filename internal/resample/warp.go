@@ -2,6 +2,7 @@ package resample
 
 import (
 	"errors"
+	"fmt"
 	"math"
 
 	"github.com/wildtrain/sdk/wildtrain"
@@ -245,6 +246,37 @@ func Perspective(dst, src wildtrain.Image, h Homography, fill byte) error {
 	return nil
 }
 
+// Warp is Perspective with an interpolation: Bilinear, or Nearest, which takes
+// the pixel that the centre of each output falls on.
+func Warp(dst, src wildtrain.Image, h Homography, f Filter, fill byte) error {
+	if f == Bilinear {
+		return Perspective(dst, src, h, fill)
+	}
+	if f != Nearest {
+		return fmt.Errorf("resample: warps interpolate %v or %v, not %v", Nearest, Bilinear, f)
+	}
+	if err := checkWarp(dst, src); err != nil {
+		return err
+	}
+	inv, err := h.Inverse()
+	if err != nil {
+		return err
+	}
+	for y := range dst.Height {
+		row := dst.U8[y*dst.Width*3 : (y+1)*dst.Width*3]
+		for x := range dst.Width {
+			u, v, ok := inv.Apply(float64(x)+0.5, float64(y)+0.5)
+			d := row[3*x : 3*x+3]
+			if !ok || !(u >= 0 && v >= 0 && u < float64(src.Width) && v < float64(src.Height)) {
+				d[0], d[1], d[2] = fill, fill, fill
+				continue
+			}
+			copy(d, src.U8[(int(v)*src.Width+int(u))*3:])
+		}
+	}
+	return nil
+}
+
 func checkWarp(dst, src wildtrain.Image) error {
 	if err := check(dst, src); err != nil {
 		return err
@@ -259,4 +291,27 @@ func fillBytes(b []byte, v byte) {
 	for i := range b {
 		b[i] = v
 	}
+}
+
+// Quad maps a width×height picture onto a quadrilateral, given by the places of
+// its corners from the top left clockwise (Heckbert 1989). ok is false where it
+// has no inside or folds over.
+func Quad(width, height float64, to [4][2]float64) (h Homography, ok bool) {
+	dx1, dy1 := to[1][0]-to[2][0], to[1][1]-to[2][1]
+	dx2, dy2 := to[3][0]-to[2][0], to[3][1]-to[2][1]
+	sx, sy := to[0][0]-to[1][0]+to[2][0]-to[3][0], to[0][1]-to[1][1]+to[2][1]-to[3][1]
+	det := dx1*dy2 - dx2*dy1
+	if math.Abs(det) < 1e-9 {
+		return h, false
+	}
+	u, v := (sx*dy2-dx2*sy)/det, (dx1*sy-sx*dy1)/det
+	if 1+u <= 1e-9 || 1+v <= 1e-9 || 1+u+v <= 1e-9 {
+		return h, false
+	}
+	unit := Homography{
+		to[1][0] - to[0][0] + u*to[1][0], to[3][0] - to[0][0] + v*to[3][0], to[0][0],
+		to[1][1] - to[0][1] + u*to[1][1], to[3][1] - to[0][1] + v*to[3][1], to[0][1],
+		u, v, 1,
+	}
+	return FromAffine(wildtrain.Scaling(1/width, 1/height)).Then(unit), true
 }
