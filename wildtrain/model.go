@@ -2,6 +2,7 @@ package wildtrain
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
 )
@@ -15,6 +16,10 @@ type Description struct {
 	Stride       int      `json:"stride"`       // sides of the input are multiples of this; 0 where any
 	Parameters   int64    `json:"parameters"`   // trainable and frozen numbers, buffers excluded
 	License      string   `json:"license"`      // of the weights: SPDX identifier, "" for weights made here
+
+	// Options is what the model's own package needs besides to build and use it
+	// again, such as a classifier's head and input statistics; nil where nothing.
+	Options json.RawMessage `json:"options,omitempty"`
 }
 
 // Step tells TrainStep where in an accumulation window it is.
