@@ -20,15 +20,20 @@ import (
 // input and outputs in a folder.
 func peerDump(t *testing.T, arch string, classes, height, width int) string {
 	t.Helper()
+	return peer(t, "yolo_forward.py", "dump", arch, "--classes", fmt.Sprint(classes), "--height", fmt.Sprint(height), "--width", fmt.Sprint(width))
+}
+
+// peer runs one of the scripts in parity and returns the folder it wrote into.
+func peer(t *testing.T, script string, args ...string) string {
+	t.Helper()
 	python := os.Getenv("WILDTRAIN_PEER")
 	if python == "" {
 		t.Fatal("WILDTRAIN_PEER names no Python: run make parity")
 	}
 	dir := t.TempDir()
-	cmd := exec.Command(python, "../parity/yolo_forward.py", "dump", arch, "--classes", fmt.Sprint(classes),
-		"--height", fmt.Sprint(height), "--width", fmt.Sprint(width), "--out", dir)
-	text, err := cmd.CombinedOutput()
+	text, err := exec.Command(python, append(append([]string{"../parity/" + script}, args...), "--out", dir)...).CombinedOutput()
 	require.NoError(t, err, string(text))
+	t.Log(string(text))
 	return dir
 }
 
@@ -72,6 +77,26 @@ func TestParityForward(t *testing.T) {
 				return nil
 			})
 			require.NoError(t, err)
+		})
+	}
+}
+
+// From weights that the peer has trained, at the rate with which YOLO's schedule
+// ends, 50 steps give the peer's losses.
+func TestParityTrajectoryOfATrainedModel(t *testing.T) {
+	for _, arch := range []string{"yolov8n", "yolo11n"} {
+		t.Run(arch, func(t *testing.T) {
+			dir := peer(t, "yolo_trajectory.py", "--trained", arch)
+			start, err := checkpoint.Open(filepath.Join(dir, "start.safetensors"))
+			require.NoError(t, err)
+			defer start.Close()
+			cfg := DefaultYOLO(arch, classNames(3))
+			cfg.Weights = start
+			m, err := NewYOLO(cfg)
+			require.NoError(t, err)
+			defer m.Close()
+			tr := openTrajectory(t, dir)
+			tr.follow(t, "trained", tr.runs["trained"], m)
 		})
 	}
 }

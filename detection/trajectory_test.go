@@ -34,9 +34,9 @@ type trajectoryRun struct {
 
 const trajectorySize, trajectoryBatch, trajectoryBatches = 160, 4, 4
 
-func openTrajectory(t *testing.T) *trajectory {
+func openTrajectory(t *testing.T, dir string) *trajectory {
 	t.Helper()
-	f, err := checkpoint.Open(filepath.Join(goldens, "trajectory.safetensors"))
+	f, err := checkpoint.Open(filepath.Join(dir, "trajectory.safetensors"))
 	require.NoError(t, err)
 	t.Cleanup(func() { f.Close() })
 	tr := &trajectory{file: f}
@@ -71,22 +71,23 @@ func (tr *trajectory) batch(t *testing.T, k int) ([]float32, []wildtrain.Sample)
 // reproduce itself there. So the long runs have a small rate and the runs with a
 // large one are short; parity/README.md tells the peer's own noise.
 func TestTrajectoryEqualsPeer(t *testing.T) {
-	tr := openTrajectory(t)
+	tr := openTrajectory(t, goldens)
 	require.Len(t, tr.runs, 4)
 	for label, run := range tr.runs {
 		t.Run(label, func(t *testing.T) {
 			if testing.Short() {
 				run.Steps = min(run.Steps, 8)
 			}
-			tr.follow(t, label, run)
+			tr.follow(t, label, run, ruled(t, run.Model, 3, rule.Initial(run.Biases), nil))
 		})
 	}
 }
 
-func (tr *trajectory) follow(t *testing.T, label string, run trajectoryRun) {
+// follow trains m as the peer did and compares the losses of all steps, and the
+// stored tensors in the end.
+func (tr *trajectory) follow(t *testing.T, label string, run trajectoryRun, m *YOLO) {
 	want, err := tr.file.Float32(label + "/losses")
 	require.NoError(t, err)
-	m := ruled(t, run.Model, 3, rule.Initial(run.Biases), nil)
 	cfg := wildtrain.DefaultOptimizer("SGD")
 	cfg.LR = run.LR
 	opt, err := m.Optimizer(cfg)
