@@ -166,13 +166,13 @@ func TestDamagedPixels(t *testing.T) {
 	require.ErrorContains(t, last, "images/train/a.jpg")
 	assert.ErrorContains(t, last, "damaged picture")
 
-	reports, err := d.Check(context.Background())
+	audit, err := d.Audit(context.Background(), datamodule.DefaultLeakOptions())
 	require.NoError(t, err)
-	require.Len(t, reports, 2)
-	require.Len(t, reports[0].Errors(), 1)
-	assert.Equal(t, tr.path("images/train/a.jpg"), reports[0].Errors()[0].File)
-	assert.Error(t, reports[0].Err())
-	assert.NoError(t, reports[1].Err())
+	require.Equal(t, 1, audit.Errors())
+	assert.Equal(t, "train", audit.Problems[0].Split)
+	assert.Equal(t, tr.path("images/train/a.jpg"), audit.Problems[0].File)
+	require.Len(t, audit.Splits, 2)
+	assert.Equal(t, 1, audit.Splits[0].Images)
 }
 
 func TestSkipLeavesOutWhatIsWrong(t *testing.T) {

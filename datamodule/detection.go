@@ -2,7 +2,6 @@ package datamodule
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
@@ -14,7 +13,7 @@ import (
 	"github.com/wildtrain/sdk/wildtrain"
 )
 
-// Detection is a wildtrain.DataModule of pictures with boxes. Setup, Check and
+// Detection is a wildtrain.DataModule of pictures with boxes. Setup, Audit and
 // Loader may be called from several goroutines.
 type Detection struct {
 	config  Config
@@ -213,31 +212,6 @@ func (d *Detection) examine(ctx context.Context, stage wildtrain.Stage, deep boo
 	uniqueIDs(records)
 	report.count(records, len(d.classes.classes))
 	return records, report, nil
-}
-
-// Check looks through stages as Setup does and also decodes every picture. It
-// returns one report per stage, whatever the policy; a stage that does not
-// exist is ErrNoSplit. Without stages it looks at all that exist.
-func (d *Detection) Check(ctx context.Context, stages ...wildtrain.Stage) ([]*Report, error) {
-	all := len(stages) == 0
-	if all {
-		stages = []wildtrain.Stage{wildtrain.Train, wildtrain.Val, wildtrain.Test}
-	}
-	var out []*Report
-	for _, stage := range stages {
-		_, report, err := d.examine(ctx, stage, true)
-		if all && errors.Is(err, wildtrain.ErrNoSplit) {
-			continue
-		}
-		if err != nil {
-			return nil, err
-		}
-		if report.Images == 0 {
-			report.problem(d.where(), 0, "split %q has no usable picture", report.Split)
-		}
-		out = append(out, report)
-	}
-	return out, nil
 }
 
 // Report returns what Setup found in a stage, nil before Setup.

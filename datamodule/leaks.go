@@ -20,15 +20,20 @@ const (
 
 // Leak is a picture in one split that is, wholly or in part, in another one, too.
 type Leak struct {
-	Kind     LeakKind
-	A, B     Place  // A in the earlier split
-	Source   string // of SameSource: the name of the picture they come from
-	Pairs    int    // of SameSource: how many pairs of pictures; A and B are the first
-	Distance int    // of NearDuplicate: how many bits of 63 differ
+	Kind     LeakKind `json:"kind"`
+	A        Place    `json:"a"` // in the earlier split
+	B        Place    `json:"b"`
+	Source   string   `json:"source,omitempty"` // of SameSource: the name of the picture they come from
+	Pairs    int      `json:"pairs,omitempty"`  // of SameSource: how many pairs of pictures; A and B are the first
+	Distance int      `json:"distance"`         // of NearDuplicate: how many bits of 63 differ
 }
 
 // Place is a picture and its split.
-type Place struct{ Split, ID, Path string }
+type Place struct {
+	Split string `json:"split"`
+	ID    string `json:"id"`
+	Path  string `json:"path"`
+}
 
 // String tells a leak in a line.
 func (l Leak) String() string {
@@ -195,10 +200,8 @@ func ByLooks(ctx context.Context, records []Record, o LeakOptions) (Grouping, er
 	for _, l := range nearDuplicates(alone, hashes, o.Distance) {
 		parent[root(l.B.Path)] = root(l.A.Path)
 	}
-	return func(r Record) (string, error) {
-		if _, known := parent[r.Path]; !known {
-			return "", fmt.Errorf("picture %s was not looked at", r.Path)
-		}
-		return root(r.Path), nil
-	}, nil
+	for path := range parent {
+		parent[path] = root(path)
+	}
+	return lookedUp(parent), nil
 }

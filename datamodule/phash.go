@@ -107,25 +107,35 @@ func dct(grey []float64) []float64 {
 
 // fingerprint is the hash of one picture.
 type fingerprint struct {
-	hash uint64
-	ok   bool
+	hash      uint64
+	ok, known bool // known: the picture was looked at
 }
 
-// fingerprints hashes every picture; those of a split come in its order.
+func fingerprintOf(im wildtrain.Image) fingerprint {
+	f := fingerprint{known: true}
+	f.hash, f.ok = PerceptualHash(im)
+	return f
+}
+
+// fingerprints hashes every picture whose hash is not known yet; those of a
+// split come in its order.
 func fingerprints(ctx context.Context, splits []Split, maxPixels int64) ([][]fingerprint, error) {
 	out := make([][]fingerprint, len(splits))
 	for i, s := range splits {
 		out[i] = make([]fingerprint, len(s.Records))
+		for k, rec := range s.Records {
+			out[i][k] = rec.looks
+		}
 	}
-	err := eachPicture(ctx, splits, maxPixels, func(split, i int, im wildtrain.Image) {
-		f := &out[split][i]
-		f.hash, f.ok = PerceptualHash(im)
+	unknown := func(rec Record) bool { return !rec.looks.known }
+	err := eachPicture(ctx, splits, maxPixels, unknown, func(split, i int, im wildtrain.Image) {
+		out[split][i] = fingerprintOf(im)
 	})
 	return out, err
 }
 
-// eachPicture decodes all pictures, several at a time; use may not keep them.
-func eachPicture(ctx context.Context, splits []Split, maxPixels int64, use func(split, i int, im wildtrain.Image)) error {
+// eachPicture decodes all wanted pictures, several at a time; use may not keep them.
+func eachPicture(ctx context.Context, splits []Split, maxPixels int64, wanted func(Record) bool, use func(split, i int, im wildtrain.Image)) error {
 	if maxPixels <= 0 {
 		maxPixels = imageio.DefaultMaxPixels
 	}
@@ -134,6 +144,9 @@ func eachPicture(ctx context.Context, splits []Split, maxPixels int64, use func(
 	var buffers imageio.Buffers
 	for k, s := range splits {
 		for i, rec := range s.Records {
+			if !wanted(rec) {
+				continue
+			}
 			g.Go(func() error {
 				if err := ctx.Err(); err != nil {
 					return err
@@ -158,5 +171,7 @@ func (r Record) source() string {
 	}
 	return r.Path
 }
+
+func everyPicture(Record) bool { return true }
 
 func distance(a, b uint64) int { return bits.OnesCount64(a ^ b) }

@@ -24,7 +24,7 @@ func TestNearDuplicatesAreAll(t *testing.T) {
 					h ^= 1 << bit
 				}
 				s.Records = append(s.Records, Record{ID: fmt.Sprintf("%d/%d", k, i)})
-				fs = append(fs, fingerprint{h, rapid.IntRange(0, 9).Draw(t, "flat") > 0})
+				fs = append(fs, fingerprint{hash: h, ok: rapid.IntRange(0, 9).Draw(t, "flat") > 0})
 			}
 			splits, hashes = append(splits, s), append(hashes, fs)
 		}

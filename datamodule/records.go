@@ -22,12 +22,13 @@ type Record struct {
 	Width, Height int                // as displayed
 	Objects       []wildtrain.Object // as annotated, in pixels of the displayed picture
 
-	file string // what Path names after its links
+	file  string      // what Path names after its links
+	looks fingerprint // known after a deep look
 }
 
 // buildRecords turns what the files of one split say into records: sizes are
 // read from the pictures, boxes checked and classes mapped. deep also decodes
-// every picture. The report's problems come in the order of the data.
+// and hashes every picture. The report's problems come in the order of the data.
 func buildRecords(ctx context.Context, dataset string, raw *rawSplit, m *classMap, c Config, deep bool, r *Report) ([]Record, error) {
 	labelIDs := map[string]int{}
 	for i, cl := range raw.classes {
@@ -89,7 +90,7 @@ func (b recordBuilder) build() *Record {
 		b.r.problem(im.file, im.line, "%v", err)
 		return nil
 	}
-	h, err := b.open(file)
+	h, looks, err := b.open(file)
 	if err != nil {
 		b.r.problem(im.path, 0, "%v", err)
 		return nil
@@ -103,7 +104,7 @@ func (b recordBuilder) build() *Record {
 		im.boxes = readLabels(im.labels, b.labelIDs, b.r)
 		im.file = im.labels
 	}
-	rec := &Record{ID: im.id, Path: im.path, file: file, SourceID: im.sourceID, Width: h.Width, Height: h.Height}
+	rec := &Record{ID: im.id, Path: im.path, file: file, SourceID: im.sourceID, Width: h.Width, Height: h.Height, looks: looks}
 	for _, raw := range im.boxes {
 		if o, ok := b.object(raw, im.file, h); ok {
 			rec.Objects = append(rec.Objects, o)
@@ -113,22 +114,23 @@ func (b recordBuilder) build() *Record {
 }
 
 // open reads the header and, for a deep look, every pixel.
-func (b recordBuilder) open(file string) (imageio.Header, error) {
-	h, err := imageio.ReadHeaderFile(file)
+func (b recordBuilder) open(file string) (h imageio.Header, looks fingerprint, err error) {
+	h, err = imageio.ReadHeaderFile(file)
 	if err != nil {
-		return h, unwrapName(err)
+		return h, looks, unwrapName(err)
 	}
 	if int64(h.Width) > b.config.MaxPixels/int64(h.Height) {
-		return h, fmt.Errorf("%w: %d×%d pixels, the limit is %d", imageio.ErrTooLarge, h.Width, h.Height, b.config.MaxPixels)
+		return h, looks, fmt.Errorf("%w: %d×%d pixels, the limit is %d", imageio.ErrTooLarge, h.Width, h.Height, b.config.MaxPixels)
 	}
 	if b.deep {
 		im, err := imageio.DecodeFile(file, imageio.Options{MaxPixels: b.config.MaxPixels, Alloc: b.buffers.Get, Strict: true})
 		if err != nil {
-			return h, unwrapName(err)
+			return h, looks, unwrapName(err)
 		}
+		looks = fingerprintOf(im)
 		b.buffers.Put(im.U8)
 	}
-	return h, nil
+	return h, looks, nil
 }
 
 // unwrapName drops the file name that a Problem gives anyway.

@@ -8,10 +8,10 @@ import (
 
 // Problem is one thing wrong in a dataset.
 type Problem struct {
-	File    string // the file it stands in
-	Line    int    // from 1; 0 where it concerns the whole file
-	Message string
-	Warning bool // it changes nothing in what models see, or only as stated
+	File    string `json:"file"` // the file it stands in
+	Line    int    `json:"line"` // from 1; 0 where it concerns the whole file
+	Message string `json:"message"`
+	Warning bool   `json:"warning"` // it changes nothing in what models see, or only as stated
 }
 
 // String has the form file:line: message.

@@ -4,8 +4,6 @@ import (
 	"cmp"
 	"fmt"
 	"math"
-	"path/filepath"
-	"regexp"
 	"slices"
 
 	"github.com/wildtrain/sdk/internal/xrand"
@@ -14,37 +12,6 @@ import (
 
 // streamSplit is the random stream of MakeSplits.
 const streamSplit uint64 = 101
-
-// Grouping names what a picture must not be separated from: pictures with the
-// same key stay together. An error says why a picture has no key.
-type Grouping func(Record) (key string, err error)
-
-// ByName groups pictures by what a pattern finds in their names without folder,
-// such as `^flight\d+`: its first group in parentheses, else the whole match. A
-// name in which it finds nothing is an error: by itself, that picture would leak.
-func ByName(pattern string) (Grouping, error) {
-	re, err := regexp.Compile(pattern)
-	if err != nil {
-		return nil, fmt.Errorf("datamodule: group by name: %w", err)
-	}
-	return func(r Record) (string, error) {
-		name := filepath.Base(r.Path)
-		m := re.FindStringSubmatch(name)
-		switch {
-		case m == nil || m[len(m)-1] == "" && len(m) <= 2:
-			return "", fmt.Errorf("pattern %q finds nothing in %q", pattern, name)
-		case len(m) > 1:
-			return m[1], nil
-		}
-		return m[0], nil
-	}, nil
-}
-
-// ByFolder groups pictures by the folder they lie in.
-func ByFolder(r Record) (string, error) { return filepath.Dir(r.Path), nil }
-
-// BySource groups tiles and variants with the picture they come from (SourceName).
-func BySource(r Record) (string, error) { return SourceName(r.Path), nil }
 
 // SplitConfig says how MakeSplits divides pictures.
 type SplitConfig struct {
@@ -120,13 +87,6 @@ func groupRecords(records []Record, by []Grouping) ([][]int, error) {
 	slices.SortStableFunc(order, func(a, b int) int {
 		return cmp.Or(cmp.Compare(records[a].ID, records[b].ID), cmp.Compare(records[a].Path, records[b].Path))
 	})
-	root := func(i int) int {
-		for parent[i] != i {
-			parent[i] = parent[parent[i]]
-			i = parent[i]
-		}
-		return i
-	}
 	for _, key := range by {
 		first := map[string]int{}
 		for _, i := range order {
@@ -135,7 +95,7 @@ func groupRecords(records []Record, by []Grouping) ([][]int, error) {
 				return nil, fmt.Errorf("datamodule: make splits: group picture %s: %w", records[i].ID, err)
 			}
 			if j, known := first[k]; known {
-				parent[root(i)] = root(j)
+				parent[rootOf(parent, i)] = rootOf(parent, j)
 			} else {
 				first[k] = i
 			}
@@ -144,7 +104,7 @@ func groupRecords(records []Record, by []Grouping) ([][]int, error) {
 	place := map[int]int{}
 	var groups [][]int
 	for _, i := range order {
-		r := root(i)
+		r := rootOf(parent, i)
 		if _, known := place[r]; !known {
 			place[r] = len(groups)
 			groups = append(groups, nil)

@@ -3,6 +3,7 @@ package datamodule
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"maps"
 	"math"
 	"math/big"
@@ -15,9 +16,10 @@ import (
 // PixelStatistics are the mean and standard deviation of each channel over
 // all pixels of pictures, as shares of 255.
 type PixelStatistics struct {
-	Pictures  int
-	Pixels    int64
-	Mean, Std [3]float64 // red, green, blue
+	Pictures int        `json:"images"`
+	Pixels   int64      `json:"pixels"`
+	Mean     [3]float64 `json:"mean"` // red, green, blue
+	Std      [3]float64 `json:"std"`
 }
 
 // channelSums are exact: up to 2⁴⁸ pixels they stay below 2⁶⁴.
@@ -33,7 +35,7 @@ type channelSums struct {
 func MeasurePixels(ctx context.Context, splits []Split, maxPixels int64) (PixelStatistics, error) {
 	var mu sync.Mutex
 	var all channelSums
-	err := eachPicture(ctx, splits, maxPixels, func(_, _ int, im wildtrain.Image) {
+	err := eachPicture(ctx, splits, maxPixels, everyPicture, func(_, _ int, im wildtrain.Image) {
 		one := sumChannels(im)
 		mu.Lock()
 		defer mu.Unlock()
@@ -87,33 +89,54 @@ func deviation(sum, square uint64, n int64) float64 {
 
 // Summary is what a split holds.
 type Summary struct {
-	Split                      string
-	Images, Negatives          int
-	Boxes, Crowd, Difficult    int
-	Classes                    []ClassCount // in the order of class indices
-	BoxSizes                   []SizeBin
-	ImageSizes                 []ImageSize // the most frequent first
-	MostBoxes                  int         // in one picture
-	SmallestBox, LargestBox    float64     // side of a square of the same area, in pixels
-	NarrowestBox, FlattestBox  float64     // width over height
-	BoxesOutside, BoxesCutInto int         // that leave the picture by more than a pixel; of them more than by half of their area
+	Split        string       `json:"split"`
+	Images       int          `json:"images"`
+	Negatives    int          `json:"negatives"` // images without boxes
+	Boxes        int          `json:"boxes"`
+	Crowd        int          `json:"crowd"`
+	Difficult    int          `json:"difficult"`
+	Classes      []ClassCount `json:"classes"` // in the order of class indices
+	BoxSizes     []SizeBin    `json:"box_sizes"`
+	ImageSizes   []ImageSize  `json:"image_sizes"`  // the most frequent first
+	MostBoxes    int          `json:"most_boxes"`   // in one picture
+	SmallestBox  float64      `json:"smallest_box"` // side of a square of the same area, in pixels
+	LargestBox   float64      `json:"largest_box"`
+	NarrowestBox float64      `json:"narrowest_box"` // width over height
+	FlattestBox  float64      `json:"flattest_box"`
+	BoxesOutside int          `json:"boxes_outside"`  // that leave the picture by more than a pixel
+	BoxesCutInto int          `json:"boxes_cut_into"` // of them by more than half of their area
 }
 
 // ClassCount is how often a class occurs.
 type ClassCount struct {
-	Name          string
-	Boxes, Images int
+	Name   string `json:"name"`
+	Boxes  int    `json:"boxes"`
+	Images int    `json:"images"`
 }
 
 // SizeBin counts boxes whose side (of a square of the same area) is at least
 // From and below To pixels. COCO's small, medium and large begin at 0, 32 and 96.
 type SizeBin struct {
-	From, To float64
-	Boxes    int
+	From  float64 `json:"from"`
+	To    float64 `json:"to"`
+	Boxes int     `json:"boxes"`
+}
+
+// MarshalJSON implements json.Marshaler: the last bin has no end, null.
+func (b SizeBin) MarshalJSON() ([]byte, error) {
+	end := any(b.To)
+	if math.IsInf(b.To, 1) {
+		end = nil
+	}
+	return json.Marshal(map[string]any{"from": b.From, "to": end, "boxes": b.Boxes})
 }
 
 // ImageSize is how many pictures have a size.
-type ImageSize struct{ Width, Height, Images int }
+type ImageSize struct {
+	Width  int `json:"width"`
+	Height int `json:"height"`
+	Images int `json:"images"`
+}
 
 // sizeEdges are the borders of the bins of box sizes, in pixels.
 var sizeEdges = []float64{0, 4, 8, 16, 32, 64, 96, 128, 256, 512, math.Inf(1)}

@@ -47,36 +47,42 @@ func exifOrientation(payload []byte) int {
 }
 
 // pngOrientation reads the eXIf chunk where it stands before the pixels.
-func pngOrientation(data []byte) int {
+func pngOrientation(data []byte) int { return tiffOrientation(pngExif(data)) }
+
+// pngExif is the content of the eXIf chunk, where it stands before the pixels.
+func pngExif(data []byte) []byte {
 	for at := 8; at+12 <= len(data); {
 		n := uint64(binary.BigEndian.Uint32(data[at:]))
 		kind := string(data[at+4 : at+8])
 		if kind == "IDAT" || n > uint64(len(data)-at-12) {
-			return 1
+			return nil
 		}
 		if kind == "eXIf" {
-			return tiffOrientation(data[at+8 : at+8+int(n)])
+			return data[at+8 : at+8+int(n)]
 		}
 		at += 12 + int(n)
 	}
-	return 1
+	return nil
 }
 
 // webpOrientation reads the EXIF chunk of an extended WebP file.
-func webpOrientation(data []byte) int {
+func webpOrientation(data []byte) int { return tiffOrientation(webpExif(data)) }
+
+// webpExif is the content of the EXIF chunk of an extended WebP file.
+func webpExif(data []byte) []byte {
 	for at := 12; at+8 <= len(data); {
 		n := uint64(binary.LittleEndian.Uint32(data[at+4:]))
 		if n > uint64(len(data)-at-8) {
-			return 1
+			return nil
 		}
 		if string(data[at:at+4]) == "EXIF" {
 			body := data[at+8 : at+8+int(n)]
 			if inner, ok := bytes.CutPrefix(body, []byte("Exif\x00\x00")); ok {
 				body = inner
 			}
-			return tiffOrientation(body)
+			return body
 		}
 		at += 8 + int(n+n&1)
 	}
-	return 1
+	return nil
 }
