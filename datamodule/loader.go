@@ -36,7 +36,8 @@ func (d *Detection) Loader(stage wildtrain.Stage, at wildtrain.Position) (wildtr
 		m.window = c.window(len(records))
 		d.recent.grow(int64(m.window+(c.Prefetch+2)*c.Batch) * c.pictureBytes())
 	} else {
-		m.plan = evalPlan(records, c, at)
+		ratio := func(i int) float64 { return float64(records[i].Height) / float64(records[i].Width) }
+		m.plan = evalPlan(len(records), ratio, c, at)
 	}
 	return &loader{plan: m.plan, producer: m, buffers: &d.buffers, first: at.Batch, workers: c.Workers, prefetch: c.Prefetch}, nil
 }

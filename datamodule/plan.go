@@ -47,13 +47,12 @@ func trainPlan(n int, c Config, at wildtrain.Position) plan {
 }
 
 // evalPlan keeps the order of the data or, for flat batches, sorts by aspect
-// ratio. Ranks take turns; no picture is evaluated twice.
-func evalPlan(records []Record, c Config, at wildtrain.Position) plan {
+// ratio (height over width). Ranks take turns; no picture is evaluated twice.
+func evalPlan(n int, ratio func(int) float64, c Config, at wildtrain.Position) plan {
 	var p plan
-	for i := range records {
+	for i := range n {
 		p.order = append(p.order, i)
 	}
-	ratio := func(i int) float64 { return float64(records[i].Height) / float64(records[i].Width) }
 	if c.Rect {
 		slices.SortStableFunc(p.order, func(a, b int) int {
 			switch ra, rb := ratio(a), ratio(b); {
@@ -66,7 +65,7 @@ func evalPlan(records []Record, c Config, at wildtrain.Position) plan {
 		})
 	}
 	var mine []int
-	for i := at.Rank; i < len(records); i += max(at.World, 1) {
+	for i := at.Rank; i < n; i += max(at.World, 1) {
 		mine = append(mine, i)
 	}
 	batch := c.EvalBatch
