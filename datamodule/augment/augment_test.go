@@ -15,6 +15,7 @@ import (
 
 	"github.com/wildtrain/sdk/datamodule/augment"
 	"github.com/wildtrain/sdk/internal/resample"
+	"github.com/wildtrain/sdk/internal/rle"
 	"github.com/wildtrain/sdk/internal/xrand"
 	"github.com/wildtrain/sdk/wildtrain"
 )
@@ -132,25 +133,32 @@ func TestBoxFollowsPixels(t *testing.T) {
 		c.HSV, c.MixUp, c.Mosaic, c.MinVisible = 0, 0, 0, 0.999 // wholly visible boxes only
 		c.FlipUD = 0.5
 		p := augment.Draw(xrand.New(rapid.Uint64().Draw(t, "seed")), c, size, false)
-		tile := augment.Tile{Image: im, Place: wildtrain.Identity, Objects: []wildtrain.Object{{Box: wildtrain.BoxXYWH(float64(x), float64(y), float64(w), float64(h))}}}
+		// The mask is the original's, twice as large as the tile.
+		mask, err := rle.Rectangle(2*im.Height, 2*im.Width, 2*float64(x), 2*float64(y), 2*float64(w), 2*float64(h))
+		require.NoError(t, err)
+		box := wildtrain.BoxXYWH(float64(x), float64(y), float64(w), float64(h))
+		tile := augment.Tile{Image: im, Place: wildtrain.Scaling(0.5, 0.5), Objects: []wildtrain.Object{{Box: box}, {Box: box, Mask: (*wildtrain.Mask)(mask)}}}
 		dst := blank(size, size)
 		objects, place, err := augment.Compose(dst, []augment.Tile{tile}, p, c, &augment.Scratch{})
 		require.NoError(t, err)
 		if len(objects) == 0 {
 			return
 		}
+		require.Len(t, objects, 2)
 		seen := brightBox(dst)
-		box := objects[0].Box
-		for _, d := range []float64{box.X1 - seen.X1, box.Y1 - seen.Y1, box.X2 - seen.X2, box.Y2 - seen.Y2} {
-			if math.Abs(d) > 1 {
-				t.Fatalf("box %v, silhouette %v", box, seen)
+		mx, my, mw, mh := (*rle.Mask)(objects[1].Mask).Box()
+		for _, box := range []wildtrain.Box{objects[0].Box, objects[1].Box, wildtrain.BoxXYWH(float64(mx), float64(my), float64(mw), float64(mh))} {
+			for _, d := range []float64{box.X1 - seen.X1, box.Y1 - seen.Y1, box.X2 - seen.X2, box.Y2 - seen.Y2} {
+				if math.Abs(d) > 1 {
+					t.Fatalf("box %v, silhouette %v", box, seen)
+				}
 			}
 		}
 		inv, err := place.Inverse()
 		require.NoError(t, err)
-		back := inv.Box(box)
-		if back.IoU(tile.Objects[0].Box) < 0.999 {
-			t.Fatalf("back through the inverse of Place: %v, was %v", back, tile.Objects[0].Box)
+		back := wildtrain.Scaling(0.5, 0.5).Box(inv.Box(objects[0].Box))
+		if back.IoU(box) < 0.999 {
+			t.Fatalf("back through the inverse of Place: %v, was %v", back, box)
 		}
 	})
 }
