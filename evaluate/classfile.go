@@ -8,6 +8,7 @@ import (
 	"os"
 	"slices"
 	"strconv"
+	"strings"
 )
 
 // ClassificationCSV measures predictions against truth, both CSV with a head.
@@ -291,4 +292,36 @@ func (c *Classification) join(t, p csvRow, columns []string, index map[string]in
 		}
 	}
 	return a, nil
+}
+
+// WritePredictions writes what ClassificationCSV reads: id, label, and a column
+// of probabilities for each class where all pictures have them.
+func (c *Classification) WritePredictions(w io.Writer) error {
+	answers := c.sorted()
+	probs := len(answers) > 0 && !slices.ContainsFunc(answers, func(a answer) bool { return a.Probs == nil })
+	out := csv.NewWriter(w)
+	head := []string{"id", "label"}
+	if probs {
+		head = append(head, c.cfg.Classes...)
+	}
+	rows := [][]string{head}
+	for _, a := range answers {
+		var said []string
+		for k, name := range c.cfg.Classes {
+			if c.says(a, k) {
+				said = append(said, name)
+			}
+		}
+		row := []string{a.ID, strings.Join(said, "|")}
+		if probs {
+			for _, v := range a.Probs {
+				row = append(row, strconv.FormatFloat(v, 'g', -1, 64))
+			}
+		}
+		rows = append(rows, row)
+	}
+	if err := out.WriteAll(rows); err != nil {
+		return fmt.Errorf("evaluate: write predictions: %w", err)
+	}
+	return nil
 }

@@ -93,29 +93,32 @@ func page(in Input, figures []figure) ([]byte, error) {
 	return b.Bytes(), nil
 }
 
+// sections are the tables of the report.
 func sections(in Input) []section {
 	var out []section
-	if len(in.Intervals) > 0 {
-		out = append(out, intervalTable(in.Intervals).section("Intervals", "95 % by bootstrap over groups of pictures."))
-	}
-	if g := table(in); len(g) > 1 {
-		note := ""
-		if in.Detection != nil {
-			note = "Precision, recall and F1 at the configured IoU and confidence; best confidence by F1. – means undefined."
+	add := func(g grid, title, note string) {
+		if len(g) > 1 {
+			out = append(out, g.section(title, note))
 		}
-		out = append(out, g.short().section("Classes", note))
 	}
+	drawn := fmt.Sprintf("Intervals are %g %%, drawn by bootstrap over groups of pictures.", 100*in.Level)
+	add(intervalTable(in.Intervals), "Intervals", drawn)
+	note := ""
+	if in.Detection != nil {
+		note = "Precision, recall and F1 at the configured IoU and confidence; best confidence by F1. – means undefined."
+	}
+	add(table(in).short(), "Classes", note)
 	if len(in.Counting) > 0 {
-		out = append(out, countingTable(in.Counting).section("Counting, per picture", "Errors are found minus true. Intervals are drawn by bootstrap over groups of pictures."))
+		add(countingTable(in.Counting), "Counting, per picture", "Errors are found minus true. "+drawn)
+		add(binTable(in.Counting[0]), "Counting by herd size", "All classes together.")
+		add(presenceTable(in.Counting), "Presence and absence", "Of pictures.")
 	}
-	if len(in.Counting) > 0 {
-		out = append(out, binTable(in.Counting[0]).section("Counting by herd size", "All classes together."))
-	}
+	add(bestTable(in.Grid), "Best confidence", "Over all objects, by IoU.")
 	if in.Errors != nil {
-		out = append(out, errorTable(in.Errors).section("Mistakes", "How often each kind happens at any confidence, and the AP50 that repairing it would gain (TIDE)."))
+		add(errorTable(in.Errors), "Mistakes", "How often each kind happens at any confidence, and the AP50 that repairing it would gain (TIDE).")
 	}
 	if in.Confusion != nil {
-		out = append(out, confusionTable(in.Confusion).section("Confusion", "Rows are true classes, columns what was said."))
+		add(confusionTable(in.Confusion), "Confusion", "Rows are true classes, columns what was said.")
 	}
 	return out
 }

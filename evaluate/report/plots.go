@@ -2,6 +2,7 @@ package report
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"image/color"
 	"math"
@@ -47,7 +48,9 @@ func plots(in Input) ([]figure, error) {
 	}{
 		{"precision_recall", "Precision over recall", in.Detection != nil, precisionRecall},
 		{"confidence", "Precision, recall and F1 over confidence", len(in.Grid) > 0, overConfidence},
+		{"grid", "F1 over IoU and confidence", len(in.Grid) > 0 && in.Grid[len(in.Grid)-1].IoU != in.Grid[0].IoU, gridMap},
 		{"counting", "Animals found over animals there, per picture", len(in.Counts) > 0, countScatter},
+		{"herds", "Mean error of counts by herd size", len(in.Counting) > 0, herdBars},
 		{"errors", "AP50 lost by kind of mistake", in.Errors != nil, errorBars},
 		{"confusion", "Confusion (rows: truth, shares of the row)", in.Confusion != nil && len(in.Confusion.Classes) <= 40, confusionMap},
 		{"reliability", "Reliability", in.Classification != nil && len(in.Classification.Bins) > 0, reliability},
@@ -139,6 +142,41 @@ func precisionRecall(in Input) (*plot.Plot, error) {
 	return p, nil
 }
 
+// f1s is F1 on the grid of confidences and IoUs.
+type f1s struct {
+	points []evaluate.GridPoint // by rising IoU
+	confs  int
+}
+
+// Dims implements plotter.GridXYZ.
+func (g f1s) Dims() (int, int) { return g.confs, len(g.points) / g.confs }
+
+// X implements plotter.GridXYZ.
+func (g f1s) X(c int) float64 { return g.points[c].Conf }
+
+// Y implements plotter.GridXYZ.
+func (g f1s) Y(r int) float64 { return g.points[r*g.confs].IoU }
+
+// Z implements plotter.GridXYZ.
+func (g f1s) Z(c, r int) float64 { return max(g.points[r*g.confs+c].F1, 0) }
+
+// gridMap shows F1 over confidence and IoU, darker is better.
+func gridMap(in Input) (*plot.Plot, error) {
+	g := f1s{points: slices.Clone(in.Grid)}
+	slices.SortStableFunc(g.points, func(a, b evaluate.GridPoint) int { return cmp.Compare(a.IoU, b.IoU) })
+	for g.confs < len(g.points) && g.points[g.confs].IoU == g.points[0].IoU {
+		g.confs++
+	}
+	best := slices.MaxFunc(g.points, func(a, b evaluate.GridPoint) int { return cmp.Compare(a.F1, b.F1) })
+	p := plot.New()
+	sans(p)
+	p.Title.Text, p.X.Label.Text, p.Y.Label.Text = fmt.Sprintf("white 0, darkest %s", brief(max(best.F1, 0))), "confidence", "IoU"
+	heat := plotter.NewHeatMap(g, blues{})
+	heat.Min, heat.Max = 0, max(best.F1, 0.01)
+	p.Add(heat)
+	return p, nil
+}
+
 func overConfidence(in Input) (*plot.Plot, error) {
 	p := axes(fmt.Sprintf("IoU %g, all classes", in.Grid[0].IoU), "confidence", "")
 	p.Legend.Top, p.Legend.Left = false, true
@@ -207,17 +245,54 @@ func errorBars(in Input) (*plot.Plot, error) {
 		names = append(names, string(e.Type))
 		values = append(values, max(e.DeltaAP, 0))
 	}
-	bars, err := plotter.NewBarChart(values, vg.Points(28))
-	if err != nil {
+	if err := bars(p, names, values, 0, 0); err != nil {
 		return nil, err
 	}
-	bars.Color, bars.LineStyle.Width = inkOf(0), 0
-	p.Add(bars)
-	p.NominalX(names...)
 	p.X.Tick.Label.Rotation = math.Pi / 7
 	p.X.Tick.Label.XAlign, p.X.Tick.Label.YAlign = -0.9, -0.6
-	p.Y.Min = 0
 	p.Y.Max = max(p.Y.Max, 0.01)
+	return p, nil
+}
+
+// bars adds one bar for each name, in the nth colour and shifted sideways.
+func bars(p *plot.Plot, names []string, values plotter.Values, n int, shift vg.Length) error {
+	b, err := plotter.NewBarChart(values, vg.Points(24))
+	if err != nil {
+		return err
+	}
+	b.Color, b.LineStyle.Width, b.Offset = inkOf(n), 0, shift
+	p.Add(b)
+	p.NominalX(names...)
+	p.Y.Min = min(p.Y.Min, 0)
+	return nil
+}
+
+// herdBars shows how far counts are off, by the number of animals there.
+func herdBars(in Input) (*plot.Plot, error) {
+	p := axes("", "animals in the picture", "found minus true, per picture")
+	var names []string
+	var off, bias plotter.Values
+	for _, b := range in.Counting[0].Bins {
+		names = append(names, herdName(b))
+		if b.Pictures == 0 {
+			off, bias = append(off, 0), append(bias, 0)
+			continue
+		}
+		off, bias = append(off, b.MAE), append(bias, b.Bias)
+	}
+	for i, v := range []plotter.Values{off, bias} {
+		if err := bars(p, names, v, i, vg.Points(float64(24*i-12))); err != nil {
+			return nil, err
+		}
+		swatch, err := plotter.NewBarChart(plotter.Values{0}, vg.Points(1))
+		if err != nil {
+			return nil, err
+		}
+		swatch.Color, swatch.LineStyle.Width = inkOf(i), 0
+		p.Legend.Add([]string{"MAE", "bias"}[i], swatch)
+	}
+	p.Legend.Left = true
+	p.Y.Max = max(p.Y.Max*1.15, 0.1)
 	return p, nil
 }
 

@@ -5,10 +5,12 @@ package report
 import (
 	"encoding/json"
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
 
 	"github.com/wildtrain/sdk/evaluate"
+	"github.com/wildtrain/sdk/internal/imageio"
 	"github.com/wildtrain/sdk/wildtrain"
 )
 
@@ -33,52 +35,129 @@ type Input struct {
 
 	Detection *evaluate.Summary
 	Intervals []evaluate.Estimate
+	Level     float64 // of all intervals; 0.95 where 0
 	Counting  []evaluate.Counting
 	Counts    []evaluate.PictureCount
 	Errors    *evaluate.ErrorReport
-	Grid      []evaluate.GridPoint // precision, recall and F1 over confidence, one IoU
+	Grid      []evaluate.GridPoint // precision, recall and F1 over confidence, the IoU of the curves first
 
 	Classification *evaluate.ClassificationSummary
 
 	Confusion *evaluate.Confusion
 	Pictures  []Picture
+
+	detections *evaluate.Detection // what is written for other programs
+	answers    *evaluate.Classification
+}
+
+// Options say what is gathered beside the numbers themselves.
+type Options struct {
+	Bootstrap evaluate.Bootstrap // of the intervals
+	CountBins []int              // upper ends of the herd sizes
+	Errors    evaluate.ErrorConfig
+	Worst     int // pictures shown, those with the most mistakes first
+	// File tells where a picture lies; nil shows no pictures.
+	File func(evaluate.Picture) string
+}
+
+// DefaultOptions returns 200 resamples, the default herd sizes and 12 pictures.
+func DefaultOptions() Options {
+	b := evaluate.DefaultBootstrap()
+	b.Resamples = 200
+	return Options{Bootstrap: b, CountBins: evaluate.DefaultCounting().Bins, Errors: evaluate.DefaultErrors(), Worst: 12}
+}
+
+// Of gathers what a finished evaluation of detections tells, with DefaultOptions.
+func Of(d *evaluate.Detection) (Input, error) { return DefaultOptions().Of(d) }
+
+// OfClassification gathers what a finished evaluation of a classifier tells,
+// with DefaultOptions.
+func OfClassification(c *evaluate.Classification) (Input, error) {
+	return DefaultOptions().OfClassification(c)
 }
 
 // Of gathers everything that a finished evaluation of detections tells.
-func Of(d *evaluate.Detection) (Input, error) {
-	var in Input
+func (o Options) Of(d *evaluate.Detection) (Input, error) {
+	in := Input{detections: d, Level: o.Bootstrap.Level}
 	var err error
 	if in.Detection, err = d.Summary(); err != nil {
 		return in, err
 	}
-	cfg := d.Config()
-	in.Classes = cfg.Classes
+	for _, c := range in.Detection.Classes {
+		in.Classes = append(in.Classes, c.Name)
+	}
 	in.Confusion = d.Confusion()
-	if in.Intervals, err = d.Intervals(evaluate.Bootstrap{Resamples: 200, Level: 0.95, Seed: 1}); err != nil {
+	if in.Intervals, err = d.Intervals(o.Bootstrap); err != nil {
 		return in, err
 	}
 	in.Counts = d.PictureCounts()
-	if in.Counting, err = d.Counting(evaluate.DefaultCounting()); err != nil {
+	if in.Counting, err = d.Counting(evaluate.CountingConfig{Bins: o.CountBins, Bootstrap: o.Bootstrap}); err != nil {
 		return in, err
 	}
-	if in.Errors, err = d.Errors(evaluate.DefaultErrors()); err != nil {
+	if in.Errors, err = d.Errors(o.Errors); err != nil {
 		return in, err
+	}
+	if in.Grid, err = grids(d); err != nil {
+		return in, err
+	}
+	in.Pictures, err = o.worst(d)
+	return in, err
+}
+
+// grids measures the configured IoU first, then the thresholds of AP, over
+// confidences from 0 to 1.
+func grids(d *evaluate.Detection) ([]evaluate.GridPoint, error) {
+	cfg := d.Config()
+	ious := []float64{cfg.IoU}
+	for _, t := range cfg.Thresholds {
+		if math.Abs(t-cfg.IoU) > 1e-9 {
+			ious = append(ious, t)
+		}
 	}
 	confs := make([]float64, 101)
 	for i := range confs {
 		confs[i] = float64(i) / 100
 	}
-	in.Grid, err = d.Grid([]float64{cfg.IoU}, confs)
-	return in, err
+	return d.Grid(ious, confs)
+}
+
+// worst decodes the pictures with the most mistakes.
+func (o Options) worst(d *evaluate.Detection) ([]Picture, error) {
+	if o.File == nil || o.Worst <= 0 {
+		return nil, nil
+	}
+	pictures := map[string]evaluate.Picture{}
+	for _, p := range d.Pictures() {
+		pictures[p.ID] = p
+	}
+	var out []Picture
+	for _, w := range d.PictureOutcomes() {
+		if len(out) == o.Worst || w.FP+w.FN == 0 {
+			break
+		}
+		p := pictures[w.ID]
+		im, err := imageio.DecodeFile(o.File(p), imageio.Options{MaxPixels: imageio.DefaultMaxPixels})
+		if err != nil {
+			return nil, fmt.Errorf("report: show %s: %w", w.ID, err)
+		}
+		name := w.ID
+		if w.File != "" {
+			name = w.File
+		}
+		out = append(out, Picture{ID: name, Note: fmt.Sprintf("%d missed, %d false", w.FN, w.FP), Image: im, Truth: p.Truth, Found: p.Found})
+	}
+	return out, nil
 }
 
 // OfClassification gathers everything that a finished evaluation of a classifier tells.
-func OfClassification(c *evaluate.Classification) (Input, error) {
+func (o Options) OfClassification(c *evaluate.Classification) (Input, error) {
 	s, err := c.Summary()
 	if err != nil {
 		return Input{}, err
 	}
-	return Input{Classification: s, Confusion: s.Confusion}, nil
+	in := Input{Classification: s, Confusion: s.Confusion, Level: o.Bootstrap.Level, answers: c}
+	in.Intervals, err = c.Intervals(o.Bootstrap)
+	return in, err
 }
 
 // file is one file of a report.
@@ -87,16 +166,26 @@ type file struct {
 	data []byte
 }
 
-// Write fills the folder with report.html, report.md, report.json, classes.csv,
-// counts.csv (detections only) and plots/*.png, and returns the path of the page.
-// Files of an earlier report are replaced one by one, each as a whole.
+// Write fills the folder with report.html, report.md, report.json, classes.csv
+// and plots/*.png, and returns the path of the page. An Input that was gathered
+// from an evaluation has more: counts.csv and predictions/ for COCO's tools,
+// FiftyOne and Label Studio, or predictions.csv; and evaluation.gz, from which
+// evaluate.OpenSaved reads all of it back. Files of an earlier report are
+// replaced one by one, each as a whole.
 func Write(dir string, in Input) (string, error) {
 	if in.Title == "" {
 		in.Title = "Evaluation"
 	}
+	if in.Level == 0 {
+		in.Level = evaluate.DefaultBootstrap().Level
+	}
 	figures, err := plots(in)
 	if err != nil {
 		return "", fmt.Errorf("report: draw plots: %w", err)
+	}
+	others, err := in.exchange()
+	if err != nil {
+		return "", fmt.Errorf("report: %w", err)
 	}
 	files, err := texts(in)
 	if err != nil {
@@ -106,6 +195,7 @@ func Write(dir string, in Input) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("report: write page: %w", err)
 	}
+	files = append(files, others...)
 	for _, p := range figures {
 		files = append(files, file{filepath.Join("plots", p.name+".png"), p.png})
 	}

@@ -75,7 +75,7 @@ func TestReportHoldsEverything(t *testing.T) {
 	html, err := os.ReadFile(name)
 	require.NoError(t, err)
 	require.Contains(t, string(html), "<title>Savanna &amp; &lt;herds&gt;</title>")
-	require.Equal(t, 5+6, strings.Count(string(html), "<img "), "five plots, three pairs of pictures")
+	require.Equal(t, 7+6, strings.Count(string(html), "<img "), "seven plots, three pairs of pictures")
 	require.NotRegexp(t, `(?i)(src|href)="?(https?:|//|file:)|url\(|@import|<script`, string(html), "nothing from outside")
 	for _, src := range regexp.MustCompile(`src="([^"]{0,30})`).FindAllStringSubmatch(string(html), -1) {
 		require.True(t, strings.HasPrefix(src[1], "data:image/"), src[1])
@@ -83,7 +83,7 @@ func TestReportHoldsEverything(t *testing.T) {
 
 	plots, err := filepath.Glob(filepath.Join(dir, "plots", "*.png"))
 	require.NoError(t, err)
-	require.Len(t, plots, 5)
+	require.Len(t, plots, 7)
 	for _, p := range plots {
 		b, err := os.ReadFile(p)
 		require.NoError(t, err)

@@ -92,12 +92,40 @@ func countTable(in Input) grid {
 
 // countingTable tells how well animals are counted.
 func countingTable(all []evaluate.Counting) grid {
-	g := grid{{"class", "true", "found", "MAE", "95 % interval", "RMSE", "bias", "95 % interval", "R²", "exact", "seen in (right / false / missed)"}}
+	g := grid{{"class", "true", "found", "MAE", "interval", "RMSE", "interval", "bias", "interval", "R²", "interval", "exact"}}
 	for _, c := range all {
 		g = append(g, []string{
-			c.Class, strconv.Itoa(c.Truth), strconv.Itoa(c.Found), fixed(c.MAE), interval(c.MAEInterval), fixed(c.RMSE), fixed(c.Bias), interval(c.BiasInterval),
-			brief(c.R2), brief(c.ExactlyCounted), fmt.Sprintf("%d / %d / %d", c.Presence.TP, c.Presence.FP, c.Presence.FN),
+			c.Class, strconv.Itoa(c.Truth), strconv.Itoa(c.Found), fixed(c.MAE), interval(c.MAEInterval), fixed(c.RMSE), interval(c.RMSEInterval),
+			fixed(c.Bias), interval(c.BiasInterval), brief(c.R2), interval(c.R2Interval), brief(c.ExactlyCounted),
 		})
+	}
+	return g
+}
+
+// presenceTable tells in how many pictures a class is seen rightly, wrongly or
+// not at all.
+func presenceTable(all []evaluate.Counting) grid {
+	g := grid{{"class", "present and seen", "absent but seen", "present but missed", "absent and not seen", "precision", "recall", "F1"}}
+	for _, c := range all {
+		p := c.Presence
+		g = append(g, []string{
+			c.Class, strconv.Itoa(p.TP), strconv.Itoa(p.FP), strconv.Itoa(p.FN), strconv.Itoa(c.BothAbsent), brief(p.Precision()), brief(p.Recall()), brief(p.F1()),
+		})
+	}
+	return g
+}
+
+// bestTable tells, for each IoU of the grid, where F1 over all objects is best.
+func bestTable(points []evaluate.GridPoint) grid {
+	g := grid{{"IoU", "confidence of the best F1", "precision", "recall", "F1"}}
+	var best evaluate.GridPoint
+	for i, p := range points {
+		if i == 0 || p.IoU != best.IoU || p.F1 > best.F1 {
+			best = p
+		}
+		if i+1 == len(points) || points[i+1].IoU != p.IoU {
+			g = append(g, []string{brief(best.IoU), brief(best.Conf), brief(best.Precision), brief(best.Recall), brief(best.F1)})
+		}
 	}
 	return g
 }
@@ -105,19 +133,18 @@ func countingTable(all []evaluate.Counting) grid {
 // fixed is brief for numbers that may be −1 in earnest.
 func fixed(v float64) string { return strconv.FormatFloat(v, 'f', 3, 64) }
 
-func interval(i evaluate.Interval) string { return fixed(i.Low) + " to " + fixed(i.High) }
+func interval(i evaluate.Interval) string {
+	if i == (evaluate.Interval{Low: -1, High: -1}) {
+		return "–"
+	}
+	return fixed(i.Low) + " to " + fixed(i.High)
+}
 
 // binTable tells how the error of all animals together depends on the herd.
 func binTable(c evaluate.Counting) grid {
 	g := grid{{"animals in the picture", "pictures", "MAE", "bias"}}
 	for _, b := range c.Bins {
-		name := fmt.Sprintf("%d to %d", b.From, b.To)
-		switch {
-		case b.To < 0:
-			name = fmt.Sprintf("%d and more", b.From)
-		case b.To == b.From:
-			name = strconv.Itoa(b.From)
-		}
+		name := herdName(b)
 		if b.Pictures == 0 {
 			g = append(g, []string{name, "0", "–", "–"})
 			continue
@@ -127,8 +154,19 @@ func binTable(c evaluate.Counting) grid {
 	return g
 }
 
+// herdName names the size of the herds of a bin.
+func herdName(b evaluate.CountBin) string {
+	switch {
+	case b.To < 0:
+		return fmt.Sprintf("%d and more", b.From)
+	case b.To == b.From:
+		return strconv.Itoa(b.From)
+	}
+	return fmt.Sprintf("%d to %d", b.From, b.To)
+}
+
 func intervalTable(all []evaluate.Estimate) grid {
-	g := grid{{"number", "value", "95 % interval"}}
+	g := grid{{"number", "value", "interval"}}
 	for _, e := range all {
 		g = append(g, []string{e.Name, fixed(e.Value), interval(e.Interval)})
 	}
@@ -177,30 +215,22 @@ func markdown(in Input) []byte {
 	for _, v := range headline(in) {
 		g = append(g, []string{v.Name, brief(v.Value)})
 	}
-	g.markdown(&b, "Numbers")
-	intervalTable(in.Intervals).markdown(&b, "Intervals")
-	table(in).short().markdown(&b, "Classes")
-	if len(in.Counting) > 0 {
-		countingTable(in.Counting).markdown(&b, "Counting, per picture")
-	}
-	if len(in.Counting) > 0 {
-		binTable(in.Counting[0]).markdown(&b, "Counting by herd size")
-	}
-	if in.Errors != nil {
-		errorTable(in.Errors).markdown(&b, "Mistakes")
-	}
-	if in.Confusion != nil {
-		confusionTable(in.Confusion).markdown(&b, "Confusion")
+	g.section("Numbers", "").markdown(&b)
+	for _, t := range sections(in) {
+		t.markdown(&b)
 	}
 	return b.Bytes()
 }
 
-func (g grid) markdown(b *bytes.Buffer, title string) {
-	if len(g) < 2 {
+func (s section) markdown(b *bytes.Buffer) {
+	if len(s.Rows) == 0 {
 		return
 	}
-	fmt.Fprintf(b, "\n## %s\n\n", title)
-	for i, row := range g {
+	fmt.Fprintf(b, "\n## %s\n\n", s.Title)
+	if s.Note != "" {
+		fmt.Fprintf(b, "%s\n\n", escape(s.Note))
+	}
+	for i, row := range append([][]string{s.Head}, s.Rows...) {
 		for _, cell := range row {
 			fmt.Fprintf(b, "| %s ", escape(cell))
 		}
