@@ -1,0 +1,21 @@
+package tune
+
+import (
+	"maps"
+	"slices"
+)
+
+// SetAttr sets an attribute in the record alone; storages keep theirs with it.
+func (r *StudyRecord) SetAttr(system bool, key, json string) {
+	if system {
+		put(&r.SystemAttrs, key, json)
+		return
+	}
+	put(&r.UserAttrs, key, json)
+}
+
+func (r StudyRecord) clone() StudyRecord {
+	r.Directions = slices.Clone(r.Directions)
+	r.UserAttrs, r.SystemAttrs = maps.Clone(r.UserAttrs), maps.Clone(r.SystemAttrs)
+	return r
+}
