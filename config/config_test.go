@@ -51,7 +51,11 @@ func TestShippedTreeIsTheDefault(t *testing.T) {
 		assert.Empty(t, *list)
 		*list = nil
 	}
-	for _, m := range []*map[string]string{&run.Data.Rename, &run.Tracking.Tags, &run.Tune.Params} {
+	assert.Empty(t, append(run.Model.Mean, run.Model.Std...))
+	run.Model.Mean, run.Model.Std = nil, nil
+	assert.Empty(t, run.Model.PretrainedFrom())
+	run.Model.Pretrained = want.Model.Pretrained // a bool in the files
+	for _, m := range []*map[string]string{&run.Model.Parents, &run.Data.Rename, &run.Tracking.Tags, &run.Tune.Params} {
 		assert.Empty(t, *m)
 		*m = nil
 	}
@@ -77,7 +81,7 @@ func TestArchitectureDocument(t *testing.T) {
 	run := config.DefaultRun()
 	require.NoError(t, c.Decode(&run))
 	assert.Equal(t, "AdamW", run.Training.Optimizer)
-	assert.True(t, run.Model.Pretrained)
+	assert.Equal(t, "true", run.Model.PretrainedFrom())
 	assert.Equal(t, "yolo11n", run.Model.ArchitectureName())
 
 	dir := folder(t, map[string]string{"model/custom.yaml": "framework: yolo\nversion: 8\nsize: s\n"})

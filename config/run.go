@@ -12,7 +12,7 @@ type Run struct {
 	Name       string `yaml:"name"`            // folder of this run; "" takes the time
 	Runs       string `yaml:"runs"`            // folder of all runs
 	Seed       uint64 `yaml:"seed"`
-	Task       string `yaml:"task"` // "detect" or "classify"; derived from the model where "", else checked against it
+	Task       string `yaml:"task"` // "detection" or "classification"; derived from the model where "", else checked against it
 
 	Model      Model      `yaml:"model"`
 	Data       Data       `yaml:"data"`
@@ -23,18 +23,36 @@ type Run struct {
 	Tune       Tune       `yaml:"tune"`
 }
 
-// Model says what to build.
+// Model says what to build. What only detectors or only classifiers have stands
+// beside the rest; the other kind does not look at it.
 type Model struct {
-	Framework    string   `yaml:"framework"`    // family: "yolo"
-	Version      string   `yaml:"version"`      // of the family: "8" or "11"
-	Size         string   `yaml:"size"`         // "n", "s", "m", "l" or "x"
-	Architecture string   `yaml:"architecture"` // name or .yaml file; "" is made of the three above
-	Classes      int      `yaml:"classes"`      // number of classes; 0 takes it from the data or the weights
-	Names        []string `yaml:"names"`        // of the classes, where neither data nor weights tell
-	Pretrained   bool     `yaml:"pretrained"`   // begin from Weights; false begins from random numbers
-	Weights      string   `yaml:"weights"`      // .safetensors or .pt file, or a run folder
-	Partial      bool     `yaml:"partial"`      // Weights may lack tensors or have others
-	Freeze       []string `yaml:"freeze"`       // name prefixes of parts that do not train
+	Framework     string   `yaml:"framework"`      // family: "yolo" or "classification"
+	Version       string   `yaml:"version"`        // of YOLO: "8" or "11"
+	Size          string   `yaml:"size"`           // of YOLO: "n", "s", "m", "l" or "x"
+	Architecture  string   `yaml:"architecture"`   // name or .yaml file; "" is made of the three above
+	Classes       int      `yaml:"classes"`        // number of classes; 0 takes it from the data or the weights
+	Names         []string `yaml:"names"`          // of the classes, where neither data nor weights tell
+	Pretrained    string   `yaml:"pretrained"`     // true for the architecture's published weights, a tag of them, a file, an https address; false for random numbers
+	AcceptLicense string   `yaml:"accept_license"` // SPDX identifier of a licence of published weights that you agree to: AGPL-3.0
+	Weights       string   `yaml:"weights"`        // .safetensors or .pt file, or a run folder
+	Partial       bool     `yaml:"partial"`        // the weights may lack tensors or have others
+	Freeze        []string `yaml:"freeze"`         // name prefixes of parts that do not train
+
+	Head            Head              `yaml:"head"`             // of classifiers
+	Dropout         *float64          `yaml:"dropout"`          // before a classifier's own head; null takes the architecture's
+	StochasticDepth *float64          `yaml:"stochastic_depth"` // of a classifier's last residual branch; null takes the architecture's
+	MultiLabel      bool              `yaml:"multi_label"`      // a picture has any number of classes
+	Parents         map[string]string `yaml:"parents"`          // the group above a class or group: species, genus, family
+	Background      string            `yaml:"background"`       // the class of pictures that show nothing
+	Mean            []float64         `yaml:"mean"`             // by which a classifier's input is normalised, RGB in 0..1; empty takes the weights' or the architecture's
+	Std             []float64         `yaml:"std"`
+}
+
+// Head is a multi-layer perceptron in the place of a classifier's last layer.
+type Head struct {
+	HiddenDim int     `yaml:"hidden_dim"` // outputs of its inner layers; 0 keeps the architecture's own head
+	NumLayers int     `yaml:"num_layers"` // linear layers, the last one included
+	Dropout   float64 `yaml:"dropout"`    // after each inner layer
 }
 
 // Data says where samples come from and how they are changed.
@@ -90,7 +108,7 @@ type Augment struct {
 // Training holds the hyperparameters and the means of computing.
 type Training struct {
 	Epochs int `yaml:"epochs"`
-	ImgSz  int `yaml:"imgsz"` // side of pictures in pixels, a multiple of 32
+	ImgSz  int `yaml:"imgsz"` // side of pictures in pixels, a multiple of 32 for YOLO; 0 takes the model's own
 	Batch  int `yaml:"batch"` // pictures per batch
 
 	Optimizer      string  `yaml:"optimizer"` // "SGD", "Adam", "AdamW", "RMSprop"; case does not matter
@@ -110,6 +128,16 @@ type Training struct {
 	Box float64 `yaml:"box"` // gains of the losses
 	Cls float64 `yaml:"cls"`
 	DFL float64 `yaml:"dfl"`
+
+	Loss           string  `yaml:"loss"`            // of classifiers: "cross_entropy", "bce", "focal"; "" goes by model.multi_label
+	LabelSmoothing float64 `yaml:"label_smoothing"` // share of a classifier's target that goes to all classes alike
+	ClassWeights   string  `yaml:"class_weights"`   // "none", "balanced" or "class_balanced", by the whole training set
+	ClassBeta      float64 `yaml:"class_beta"`      // of class_balanced
+	FocalGamma     float64 `yaml:"focal_gamma"`
+	FocalAlpha     float64 `yaml:"focal_alpha"`    // weight of positives with sigmoids; below 0 for none
+	LayerDecay     float64 `yaml:"layer_decay"`    // a classifier's learning rate is multiplied by this per block away from the head; 1 is off
+	UnfreezeEvery  int     `yaml:"unfreeze_every"` // epochs after which the next block of a classifier begins to train; 0 trains all from the beginning
+	Calibrate      bool    `yaml:"calibrate"`      // fit a classifier's temperature on the validation pictures in the end
 
 	EMA  bool    `yaml:"ema"`  // average the weights
 	Clip float64 `yaml:"clip"` // largest norm of the gradients; 0 is off
@@ -176,16 +204,16 @@ type Tune struct {
 func DefaultRun() Run {
 	return Run{
 		Experiment: "wildlife_detection", Runs: "runs", Seed: 42,
-		Model: Model{Framework: "yolo", Version: "11", Size: "n"},
+		Model: Model{Framework: "yolo", Version: "11", Size: "n", Pretrained: "false", Head: Head{NumLayers: 2}},
 		Data: Data{
 			Format: "auto", TrainSplit: "train", ValSplit: "val", TestSplit: "test",
 			Rect: true, Prefetch: 2, Cache: "none", CacheGB: 2, OnError: "fail",
 			Augment: Augment{Mosaic: 1, CloseMosaic: 10, Warp: 1, Translate: 0.1, Scale: 0.5, FlipLR: 0.5, HSVH: 0.015, HSVS: 0.7, HSVV: 0.4},
 		},
 		Training: Training{
-			Epochs: 100, ImgSz: 640, Batch: 16, Optimizer: "SGD", LR0: 0.01, LRF: 0.01, Momentum: 0.937, WeightDecay: 5e-4,
+			Epochs: 100, Batch: 16, Optimizer: "SGD", LR0: 0.01, LRF: 0.01, Momentum: 0.937, WeightDecay: 5e-4,
 			WarmupEpochs: 3, WarmupMomentum: 0.8, WarmupBiasLR: 0.1, NBS: 64, Patience: 100,
-			Box: 7.5, Cls: 0.5, DFL: 1.5, EMA: true, Clip: 10,
+			Box: 7.5, Cls: 0.5, DFL: 1.5, ClassWeights: "none", ClassBeta: 0.999, FocalGamma: 2, FocalAlpha: 0.25, LayerDecay: 1, EMA: true, Clip: 10,
 			Device: "auto", Precision: "fp32", ChannelsLast: "auto", Val: true, Workers: 4,
 		},
 		Evaluation: Evaluation{IoU: 0.7, Conf: 0.001, MaxDet: 300, Split: "val", AtIoU: 0.5, AtConf: 0.25},
@@ -224,4 +252,16 @@ func (m *Model) ArchitectureName() string {
 		version = "v" + version
 	}
 	return m.Framework + version + m.Size
+}
+
+// PretrainedFrom says which published weights to begin from: "" for none, "true"
+// for the architecture's default, else a tag, a path or an address.
+func (m *Model) PretrainedFrom() string {
+	switch p := strings.ToLower(m.Pretrained); p {
+	case "", "false", "none", "null":
+		return ""
+	case "true":
+		return p
+	}
+	return m.Pretrained
 }

@@ -34,14 +34,16 @@ func (c *checker) notNegative(key string, v float64) {
 
 // choicesOf lists the values of the keys that take one of a few.
 var choicesOf = map[string][]string{
-	"task":                   {"", "detect", "classify"},
-	"model.framework":        {"yolo"},
+	"task":                   {"", "detection", "classification"},
+	"model.framework":        {"yolo", "classification"},
 	"model.version":          {"8", "11"},
 	"model.size":             {"n", "s", "m", "l", "x"},
 	"data.format":            {"auto", "wildata", "wildata_yolo", "coco", "yolo", "voc", "label_studio", "csv"},
 	"data.cache":             {"none", "ram"},
 	"data.on_error":          {"fail", "skip"},
 	"training.optimizer":     {"SGD", "Adam", "AdamW", "RMSprop"},
+	"training.loss":          {"", "cross_entropy", "bce", "focal"},
+	"training.class_weights": {"none", "balanced", "class_balanced"},
 	"training.precision":     {"fp32", "bf16", "fp16", "auto"},
 	"training.channels_last": {"true", "false", "auto"},
 	"training.mode":          {"", "max", "min"},
@@ -92,15 +94,42 @@ func (r *Run) Validate() error {
 func (m *Model) check(c *checker) {
 	if m.Architecture == "" {
 		c.oneOf("model.framework", m.Framework)
-		c.oneOf("model.version", strings.TrimPrefix(m.Version, "v"))
-		c.oneOf("model.size", m.Size)
+		if m.Framework == "yolo" {
+			c.oneOf("model.version", strings.TrimPrefix(m.Version, "v"))
+			c.oneOf("model.size", m.Size)
+		} else {
+			c.failf("model.architecture", "must name the %s model: resnet18", m.Framework)
+		}
 	}
+	m.checkClassifier(c)
 	c.notNegative("model.classes", float64(m.Classes))
 	if m.Classes > 0 && len(m.Names) > 0 && m.Classes != len(m.Names) {
 		c.failf("model.classes", "is %d, but model.names has %d names", m.Classes, len(m.Names))
 	}
 	if d := duplicate(m.Names); d != "" {
 		c.failf("model.names", "holds %q twice", d)
+	}
+}
+
+func (m *Model) checkClassifier(c *checker) {
+	c.notNegative("model.head.hidden_dim", float64(m.Head.HiddenDim))
+	c.between("model.head.num_layers", float64(m.Head.NumLayers), 1, 16)
+	c.between("model.head.dropout", m.Head.Dropout, 0, 0.99)
+	for _, s := range []struct {
+		key   string
+		value *float64
+	}{{"dropout", m.Dropout}, {"stochastic_depth", m.StochasticDepth}} {
+		if s.value != nil {
+			c.between("model."+s.key, *s.value, 0, 0.99)
+		}
+	}
+	for _, s := range []struct {
+		key    string
+		values []float64
+	}{{"mean", m.Mean}, {"std", m.Std}} {
+		if n := len(s.values); n != 0 && n != 3 {
+			c.failf("model."+s.key, "has %d numbers, must have 3 or none", n)
+		}
 	}
 }
 
@@ -164,8 +193,8 @@ func (t *Training) check(c *checker) {
 	if t.Epochs < 1 {
 		c.failf("training.epochs", "is %d, must be 1 or more", t.Epochs)
 	}
-	if t.ImgSz < 32 || t.ImgSz%32 != 0 {
-		c.failf("training.imgsz", "is %d, must be a multiple of 32", t.ImgSz)
+	if t.ImgSz < 0 || t.ImgSz > 1<<14 {
+		c.failf("training.imgsz", "is %d, must be from 1 to 16384, or 0 for the model's own", t.ImgSz)
 	}
 	if t.Batch < 1 {
 		c.failf("training.batch", "is %d, must be 1 or more", t.Batch)
@@ -183,6 +212,14 @@ func (t *Training) check(c *checker) {
 		{"save_period", float64(t.SavePeriod)}, {"save_seconds", t.SaveSeconds}, {"workers", float64(t.Workers)}} {
 		c.notNegative("training."+p.key, p.v)
 	}
+	c.oneOf("training.loss", t.Loss)
+	c.oneOf("training.class_weights", t.ClassWeights)
+	c.between("training.label_smoothing", t.LabelSmoothing, 0, 0.99)
+	c.between("training.class_beta", t.ClassBeta, 0, 0.999999)
+	c.between("training.focal_alpha", t.FocalAlpha, -1, 1)
+	c.positive("training.layer_decay", t.LayerDecay)
+	c.notNegative("training.focal_gamma", t.FocalGamma)
+	c.notNegative("training.unfreeze_every", float64(t.UnfreezeEvery))
 	c.oneOf("training.precision", t.Precision)
 	c.oneOf("training.channels_last", t.ChannelsLast)
 	c.oneOf("training.mode", t.Mode)
@@ -243,13 +280,10 @@ func (r *Run) checkAcross(c *checker) {
 	if t.Patience > 0 && !t.Val && t.Monitor == "" && t.Patience < t.Epochs {
 		c.failf("training.patience", "needs validation, but training.val is false: set it to 0 or training.monitor to a loss")
 	}
-	if r.Model.Pretrained && r.Model.Weights == "" && t.Resume == "" {
-		return // weights are the user's own: the pipeline says what it begins from
-	}
 	if n := len(r.Model.Names); n > 0 && len(r.Data.Classes) > 0 && !slices.Equal(r.Model.Names, r.Data.Classes) {
 		c.failf("model.names", "differs from data.classes")
 	}
-	if r.Task == "classify" && r.Model.Framework == "yolo" {
-		c.failf("task", "is classify, but the model detects")
+	if r.Model.Framework == "yolo" && t.ImgSz%32 != 0 {
+		c.failf("training.imgsz", "is %d, must be a multiple of 32", t.ImgSz)
 	}
 }
