@@ -59,7 +59,7 @@ type Head struct {
 type Data struct {
 	Root     string   `yaml:"root"`     // folder, or a YOLO data.yaml
 	Roots    []string `yaml:"roots"`    // more of them, merged by class name
-	Format   string   `yaml:"format"`   // "auto", "wildata", "wildata_yolo", "coco", "yolo", "voc", "label_studio", "csv"
+	Format   string   `yaml:"format"`   // "auto", "wildata", "wildata_yolo", "coco", "yolo", "voc", "label_studio", "csv"; for classifiers also "roi", "folder"
 	Datasets []string `yaml:"datasets"` // names of WilData datasets to take; empty takes all
 
 	TrainSplit string `yaml:"train_split"`
@@ -84,6 +84,26 @@ type Data struct {
 	OnError   string `yaml:"on_error"`   // "fail" or "skip" at a picture that cannot be read
 
 	Augment Augment `yaml:"augment"`
+
+	Crops         Crops     `yaml:"crops"`         // of pictures with boxes, for classifiers
+	Resize        string    `yaml:"resize"`        // of a classifier's pictures: "crop", "stretch" or "fit"
+	ResizeTo      int       `yaml:"resize_to"`     // shorter side before the middle is cut out; 0 takes imgsz·256/224
+	Interpolation string    `yaml:"interpolation"` // Pillow's: "bilinear", "bicubic", "lanczos", …
+	CropScale     []float64 `yaml:"crop_scale"`    // share of the area that a training crop takes, from and to
+	CropRatio     []float64 `yaml:"crop_ratio"`    // and its width over height
+}
+
+// Crops says how a classifier's pictures are cut out of pictures with boxes.
+type Crops struct {
+	Window              string  `yaml:"window"`               // "fixed", "context" or "square"
+	Size                int     `yaml:"size"`                 // of fixed windows, in pixels
+	Context             float64 `yaml:"context"`              // of the other windows, as a multiple of the box
+	MinSide             float64 `yaml:"min_side"`             // boxes with a shorter side, in pixels, are left out
+	Crowd               bool    `yaml:"crowd"`                // also boxes around groups
+	Difficult           bool    `yaml:"difficult"`            // also boxes marked as difficult
+	Background          string  `yaml:"background"`           // the class of windows without a box; "" makes none
+	BackgroundNegatives int     `yaml:"background_negatives"` // such windows in a picture without boxes
+	BackgroundPositives int     `yaml:"background_positives"` // and in one with boxes
 }
 
 // Augment holds the random changes of training pictures, with the names and
@@ -209,6 +229,8 @@ func DefaultRun() Run {
 			Format: "auto", TrainSplit: "train", ValSplit: "val", TestSplit: "test",
 			Rect: true, Prefetch: 2, Cache: "none", CacheGB: 2, OnError: "fail",
 			Augment: Augment{Mosaic: 1, CloseMosaic: 10, Warp: 1, Translate: 0.1, Scale: 0.5, FlipLR: 0.5, HSVH: 0.015, HSVS: 0.7, HSVV: 0.4},
+			Crops:   Crops{Window: "square", Size: 224, Context: 1.5, MinSide: 4, Difficult: true, Background: "background", BackgroundNegatives: 3, BackgroundPositives: 1},
+			Resize:  "crop", Interpolation: "bilinear", CropScale: []float64{0.35, 1}, CropRatio: []float64{0.75, 4.0 / 3},
 		},
 		Training: Training{
 			Epochs: 100, Batch: 16, Optimizer: "SGD", LR0: 0.01, LRF: 0.01, Momentum: 0.937, WeightDecay: 5e-4,

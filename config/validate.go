@@ -38,7 +38,10 @@ var choicesOf = map[string][]string{
 	"model.framework":        {"yolo", "classification"},
 	"model.version":          {"8", "11"},
 	"model.size":             {"n", "s", "m", "l", "x"},
-	"data.format":            {"auto", "wildata", "wildata_yolo", "coco", "yolo", "voc", "label_studio", "csv"},
+	"data.format":            {"auto", "wildata", "wildata_yolo", "coco", "yolo", "voc", "label_studio", "csv", "roi", "folder"},
+	"data.resize":            {"crop", "stretch", "fit"},
+	"data.interpolation":     {"nearest", "box", "bilinear", "hamming", "bicubic", "lanczos"},
+	"data.crops.window":      {"fixed", "context", "square"},
 	"data.cache":             {"none", "ram"},
 	"data.on_error":          {"fail", "skip"},
 	"training.optimizer":     {"SGD", "Adam", "AdamW", "RMSprop"},
@@ -149,6 +152,17 @@ func (d *Data) check(c *checker) {
 	c.oneOf("data.format", d.Format)
 	c.oneOf("data.cache", d.Cache)
 	c.oneOf("data.on_error", d.OnError)
+	c.oneOf("data.resize", d.Resize)
+	c.oneOf("data.interpolation", d.Interpolation)
+	c.oneOf("data.crops.window", d.Crops.Window)
+	for _, pair := range []struct {
+		key    string
+		values []float64
+	}{{"crop_scale", d.CropScale}, {"crop_ratio", d.CropRatio}} {
+		if len(pair.values) != 2 {
+			c.failf("data."+pair.key, "has %d numbers, must have two: from and to", len(pair.values))
+		}
+	}
 	for _, s := range []struct{ key, name string }{{"train_split", d.TrainSplit}, {"val_split", d.ValSplit}, {"test_split", d.TestSplit}} {
 		if s.name == "" {
 			c.failf("data."+s.key, "must name a split")
