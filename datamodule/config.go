@@ -24,6 +24,8 @@ const (
 	VOC         Source = "voc"          // Annotations/*.xml and JPEGImages/, or a folder of both per split
 	LabelStudio Source = "label_studio" // <split>.json as Label Studio exports it (format JSON), or one such file
 	CSV         Source = "csv"          // <split>.csv, or one such file
+	ROI         Source = "roi"          // for classification: framework_formats/roi/<name>/: the ROI export
+	Folder      Source = "folder"       // for classification: <split>/<class>/… or <class>/…
 )
 
 // Policies for what is wrong in a dataset.
@@ -79,7 +81,13 @@ type Config struct {
 	Augment    augment.Config  `yaml:"augment"`
 	Transforms []augment.Named `yaml:"transforms"` // further changes of training pictures, by name
 
+	Sampler    SamplerConfig    `yaml:"sampler"`    // which pictures an epoch of training holds
+	Curriculum CurriculumConfig `yaml:"curriculum"` // and how that changes over epochs
+
 	Logger *slog.Logger `yaml:"-"` // nil: slog.Default
+
+	labels     bool   // for classification: sources of whole pictures with a class are known, too
+	background string // for classification: the class of pictures without an animal, which SingleClass and Keep leave alone
 }
 
 // DefaultConfig returns the full set of defaults for a root.
@@ -90,6 +98,7 @@ func DefaultConfig() Config {
 		Workers: min(4, runtime.GOMAXPROCS(0)), Prefetch: 2,
 		Cache: CacheNone, CacheBytes: 512 << 20, MaxPixels: imageio.DefaultMaxPixels,
 		OnError: Fail, Augment: augment.Default(),
+		Sampler: DefaultSampler(), Curriculum: DefaultCurriculum(),
 	}
 }
 
@@ -108,7 +117,7 @@ func (c Config) Validate() error {
 			bad("%s is %q, must be one of %q", key, v, known)
 		}
 	}
-	oneOf("source", string(c.Source), string(Auto), string(WilData), string(WilDataYOLO), string(COCO), string(YOLO), string(VOC), string(LabelStudio), string(CSV))
+	oneOf("source", string(c.Source), c.knownSources()...)
 	oneOf("cache", c.Cache, CacheNone, CacheRAM)
 	oneOf("on_error", c.OnError, Fail, Skip)
 	if len(c.Keep) > 0 && len(c.Discard) > 0 {
@@ -143,5 +152,15 @@ func (c Config) Validate() error {
 	if _, err := augment.Parse(c.Transforms); err != nil {
 		errs = append(errs, err)
 	}
+	errs = append(errs, c.Sampler.Validate(), c.Curriculum.Validate())
 	return errors.Join(errs...)
+}
+
+// knownSources are the layouts that this kind of data module reads.
+func (c Config) knownSources() []string {
+	known := []string{string(Auto), string(WilData), string(WilDataYOLO), string(COCO), string(YOLO), string(VOC), string(LabelStudio), string(CSV)}
+	if c.labels {
+		known = append(known, string(ROI), string(Folder))
+	}
+	return known
 }

@@ -27,6 +27,7 @@ type Detection struct {
 	recent  *cache // of those that mosaics are about to draw from
 
 	mu      sync.Mutex
+	sampler *sampler // of the training pictures, made with their first loader
 	ready   map[wildtrain.Stage][]Record
 	reports map[wildtrain.Stage]*Report
 }
@@ -55,13 +56,7 @@ func NewDetection(c Config) (*Detection, error) {
 		return nil, err
 	}
 	d := newDetection(c, sources, nil)
-	var lists [][]rawClass
-	for i, s := range sources {
-		for _, split := range orderedSplits(s.splits(), c) {
-			lists = append(lists, d.raw[rawKey{i, split}].split.classes)
-		}
-	}
-	if d.classes, err = newClassMap(c, lists); err != nil {
+	if d.classes, err = newClassMap(c, d.classLists()); err != nil {
 		return nil, d.explain(err)
 	}
 	return d, nil
@@ -85,6 +80,16 @@ func newDetection(c Config, sources []source, classes *classMap) *Detection {
 		}
 	}
 	return d
+}
+
+// classLists are those of all splits of all sources, in order.
+func (d *Detection) classLists() (lists [][]rawClass) {
+	for i, s := range d.sources {
+		for _, split := range orderedSplits(s.splits(), d.config) {
+			lists = append(lists, d.raw[rawKey{i, split}].split.classes)
+		}
+	}
+	return lists
 }
 
 // explain adds what is wrong in the files to an error that may follow from it.

@@ -2,8 +2,10 @@ package datamodule
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"iter"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -31,7 +33,12 @@ func (d *Detection) Loader(stage wildtrain.Stage, at wildtrain.Position) (wildtr
 	chain = append(c.Augment.Chain(), chain...)
 	m := &detectionMaker{d: d, stage: stage, records: records, config: c, epoch: at.Epoch}
 	if stage == wildtrain.Train {
-		m.plan, m.chain = trainPlan(len(records), c, at), chain
+		if d.sampler == nil {
+			if d.sampler, err = newSampler(d.population(records), c); err != nil {
+				return nil, err
+			}
+		}
+		m.plan, m.chain = trainPlan(d.sampler.order(at.Epoch, c.Epochs), c, at), chain
 		m.closed = c.Epochs > 0 && at.Epoch >= c.Epochs-c.Augment.CloseMosaic
 		m.window = c.window(len(records))
 		d.recent.grow(int64(m.window+(c.Prefetch+2)*c.Batch) * c.pictureBytes())
@@ -40,6 +47,28 @@ func (d *Detection) Loader(stage wildtrain.Stage, at wildtrain.Position) (wildtr
 		m.plan = evalPlan(len(records), ratio, c, at)
 	}
 	return &loader{plan: m.plan, producer: m, buffers: &d.buffers, first: at.Batch, workers: c.Workers, prefetch: c.Prefetch}, nil
+}
+
+// population tells the sampler what is in the pictures for training.
+func (d *Detection) population(records []Record) population {
+	return population{
+		n: len(records), classes: wildtrain.Names(d.classes.classes),
+		labels: func(i int, into []int) []int {
+			for _, o := range records[i].Objects {
+				if !o.Crowd {
+					into = append(into, o.Class)
+				}
+			}
+			return into
+		},
+		negative: func(i int) bool {
+			return !slices.ContainsFunc(records[i].Objects, func(o wildtrain.Object) bool { return !o.Crowd })
+		},
+		difficulty: func(i int) float64 {
+			return d.config.Curriculum.difficultyOf(records[i].Objects, records[i].Width, records[i].Height)
+		},
+		names: func(i int) []string { return []string{records[i].ID, records[i].Path} },
+	}
 }
 
 // pictureBytes bounds one scaled picture.
@@ -60,6 +89,12 @@ func (c Config) window(n int) int {
 // the plan says. Several workers call it at once, each with a scratch of its own.
 type producer interface {
 	sample(place int, dst wildtrain.Image, s *scratch) (wildtrain.Sample, error)
+}
+
+// finisher is a producer that has something to do with a whole batch.
+type finisher interface {
+	// finish works on the pixels and samples of a batch, once all are made.
+	finish(number int, pixels wildtrain.Pixels, samples []wildtrain.Sample)
 }
 
 // loader makes what a plan asks for; every data module of this package has it.
@@ -106,6 +141,7 @@ func (l *loader) inline(ctx context.Context, yield func(*wildtrain.Batch, error)
 // unfinished is a batch whose samples are being made.
 type unfinished struct {
 	planned
+	number  int
 	pixels  []byte
 	samples []wildtrain.Sample
 	errs    []error
@@ -117,7 +153,7 @@ func (l *loader) begin(i int) *unfinished {
 	p := l.batches[i]
 	n := len(p.places)
 	b := &unfinished{
-		planned: p, pixels: l.buffers.Get(n * p.height * p.width * 3),
+		planned: p, number: i, pixels: l.buffers.Get(n * p.height * p.width * 3),
 		samples: make([]wildtrain.Sample, n), errs: make([]error, n), done: make(chan struct{}),
 	}
 	b.left.Store(int32(n))
@@ -129,9 +165,18 @@ func (b *unfinished) work(l *loader, slot int, s *scratch) {
 	size := b.height * b.width * 3
 	dst := wildtrain.Image{Height: b.height, Width: b.width, Channels: 3, U8: b.pixels[slot*size : (slot+1)*size : (slot+1)*size]}
 	b.samples[slot], b.errs[slot] = l.sample(b.places[slot], dst, s)
-	if b.left.Add(-1) == 0 {
-		close(b.done)
+	if b.left.Add(-1) > 0 {
+		return
 	}
+	if f, ok := l.producer.(finisher); ok && errors.Join(b.errs...) == nil {
+		f.finish(b.number, b.block(), b.samples)
+	}
+	close(b.done)
+}
+
+// block is the batch's pictures.
+func (b *unfinished) block() wildtrain.Pixels {
+	return wildtrain.Pixels{N: len(b.samples), Height: b.height, Width: b.width, Channels: 3, U8: b.pixels}
 }
 
 // hand yields the finished batch, or the first of its errors, and reports
@@ -144,8 +189,7 @@ func (b *unfinished) hand(l *loader, yield func(*wildtrain.Batch, error) bool) b
 			return false
 		}
 	}
-	p := wildtrain.Pixels{N: len(b.samples), Height: b.height, Width: b.width, Channels: 3, U8: b.pixels}
-	return yield(wildtrain.NewBatch(p, b.samples, func() { l.buffers.Put(b.pixels) }), nil)
+	return yield(wildtrain.NewBatch(b.block(), b.samples, func() { l.buffers.Put(b.pixels) }), nil)
 }
 
 type job struct {

@@ -14,6 +14,10 @@ const (
 	streamSample
 	streamBlend
 	streamTransforms
+	streamNegatives
+	streamRebalance
+	streamRepeat
+	streamScale
 )
 
 // plan says which pictures an epoch's batches hold, before anything is decoded.
@@ -28,11 +32,12 @@ type planned struct {
 	height, width int
 }
 
-// trainPlan shuffles by (seed, epoch). Ranks take turns; the first pictures
-// fill up, so that all ranks have as many.
-func trainPlan(n int, c Config, at wildtrain.Position) plan {
-	p := plan{order: xrand.New(c.Seed, streamOrder, uint64(at.Epoch)).Perm(n)}
-	world := max(at.World, 1)
+// trainPlan makes batches of an epoch's samples. Ranks take turns; the first
+// samples fill up, so that all ranks have as many. With multi_scale each batch
+// has a size of its own, the same on all ranks.
+func trainPlan(order []int, c Config, at wildtrain.Position) plan {
+	p := plan{order: order}
+	n, world := len(order), max(at.World, 1)
 	var mine []int
 	for i := at.Rank; i < (n+world-1)/world*world; i += world {
 		mine = append(mine, i%n)
@@ -41,7 +46,12 @@ func trainPlan(n int, c Config, at wildtrain.Position) plan {
 		if c.DropLast && len(places) < c.Batch {
 			break
 		}
-		p.batches = append(p.batches, planned{places, c.ImageSize, c.ImageSize})
+		side := c.ImageSize
+		if ms := c.Augment.MultiScale; ms > 0 {
+			r := xrand.New(c.Seed, streamScale, uint64(at.Epoch), uint64(len(p.batches)))
+			side = max(int(math.Round(float64(side)*r.Uniform(1-ms, 1+ms)/float64(c.Stride))), 1) * c.Stride
+		}
+		p.batches = append(p.batches, planned{places, side, side})
 	}
 	return p
 }

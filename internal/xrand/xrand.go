@@ -78,14 +78,22 @@ func (r *Rand) Perm(n int) []int {
 	return p
 }
 
-// Beta returns a draw from the beta distribution; a and b must be at least 1.
+// Beta returns a draw from the beta distribution; a and b must be positive.
 func (r *Rand) Beta(a, b float64) float64 {
 	x := r.gamma(a)
-	return x / (x + r.gamma(b))
+	y := r.gamma(b)
+	if x+y == 0 { // both so small that they are lost in rounding: one end or the other
+		return math.Trunc(r.Float64() + a/(a+b))
+	}
+	return x / (x + y)
 }
 
-// gamma draws by Marsaglia and Tsang's method (2000), for shapes of at least 1.
+// gamma draws by Marsaglia and Tsang's method (2000), and for shapes below 1 by
+// their way from the shape above.
 func (r *Rand) gamma(shape float64) float64 {
+	if shape < 1 {
+		return r.gamma(shape+1) * math.Pow(1-r.Float64(), 1/shape)
+	}
 	d := shape - 1.0/3
 	c := 1 / math.Sqrt(9*d)
 	for {
