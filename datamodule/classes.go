@@ -33,6 +33,9 @@ func newClassMap(c Config, lists [][]rawClass) (*classMap, error) {
 	}
 	if c.SingleClass != "" {
 		m.classes = []wildtrain.Class{{Name: c.SingleClass}}
+		if c.background != "" { // which stays a class of its own, the first
+			m.classes = []wildtrain.Class{{Name: c.background}, {Name: c.SingleClass, ID: 1}}
+		}
 	}
 	for i, name := range c.Classes {
 		m.add(name, strconv.Itoa(i))
@@ -53,6 +56,9 @@ func newClassMap(c Config, lists [][]rawClass) (*classMap, error) {
 			}
 		}
 	}
+	if _, known := m.index[m.fold(c.background)]; c.background != "" && !known {
+		m.add(c.background, strconv.Itoa(len(m.classes)))
+	}
 	if len(m.classes) == 0 {
 		return nil, fmt.Errorf("datamodule: no class is left: %w", wildtrain.ErrEmpty)
 	}
@@ -61,7 +67,10 @@ func newClassMap(c Config, lists [][]rawClass) (*classMap, error) {
 
 func (m *classMap) add(name, id string) {
 	if m.config.SingleClass != "" {
-		m.index[m.fold(name)] = 0
+		m.index[m.fold(name)] = len(m.classes) - 1
+		if m.isBackground(name) {
+			m.index[m.fold(name)] = 0
+		}
 		return
 	}
 	number, err := strconv.Atoi(id)
@@ -85,8 +94,13 @@ func (m *classMap) listed(names []string, name string) bool {
 	return slices.ContainsFunc(names, func(n string) bool { return m.fold(n) == m.fold(name) })
 }
 
+// isBackground tells whether a name is that of pictures without an animal.
+func (m *classMap) isBackground(name string) bool {
+	return m.config.background != "" && m.fold(name) == m.fold(m.config.background)
+}
+
 func (m *classMap) wanted(name string) bool {
-	if len(m.config.Keep) > 0 {
+	if len(m.config.Keep) > 0 && !m.isBackground(name) {
 		return m.listed(m.config.Keep, name)
 	}
 	return !m.listed(m.config.Discard, name)

@@ -1,7 +1,6 @@
 package datamodule
 
 import (
-	"fmt"
 	"image"
 	"image/jpeg"
 	"image/png"
@@ -23,14 +22,11 @@ func (c *conversion) cut(rec Record, tiles []window, folder string, t TileConfig
 	if tiles[0].whole {
 		return c.place(rec, filepath.Join(folder, tiles[0].name))
 	}
-	im, err := imageio.DecodeFile(rec.source(), imageio.Options{MaxPixels: t.MaxPixels, Alloc: buffers.Get})
+	im, err := rec.decode(t.MaxPixels, buffers.Get)
 	if err != nil {
-		return unwrapName(err)
+		return err
 	}
 	defer buffers.Put(im.U8)
-	if im.Width != rec.Width || im.Height != rec.Height {
-		return fmt.Errorf("it is %d×%d now, it was %d×%d before", im.Width, im.Height, rec.Width, rec.Height)
-	}
 	for i := range tiles {
 		w := &tiles[i]
 		tile := crop(im, w.x, w.y, w.width, w.height)

@@ -47,6 +47,8 @@ type counts map[string]struct {
 		PerClass                        map[string]int `json:"boxes_per_class"`
 		Sizes                           map[string]int
 		StaleAreas                      int `json:"stale_areas"`
+		ROI                             int
+		ROIPerClass                     map[string]int `json:"roi_per_class"`
 	}
 }
 

@@ -15,6 +15,7 @@ import (
 type namedSource struct {
 	dataset string
 	fence   fence
+	labels  bool     // pictures have classes, and no boxes
 	order   []string // of splits
 	parts   map[string]*namedSplit
 }

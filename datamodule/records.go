@@ -22,8 +22,9 @@ type Record struct {
 	Width, Height int                // as displayed
 	Objects       []wildtrain.Object // as annotated, in pixels of the displayed picture
 
-	file  string      // what Path names after its links
-	looks fingerprint // known after a deep look
+	file   string          // what Path names after its links
+	hidden []wildtrain.Box // of classes that are left out
+	looks  fingerprint     // known after a deep look
 }
 
 // buildRecords turns what the files of one split say into records: sizes are
@@ -106,8 +107,11 @@ func (b recordBuilder) build() *Record {
 	}
 	rec := &Record{ID: im.id, Path: im.path, file: file, SourceID: im.sourceID, Width: h.Width, Height: h.Height, looks: looks}
 	for _, raw := range im.boxes {
-		if o, ok := b.object(raw, im.file, h); ok {
+		switch o, ok := b.object(raw, im.file, h); {
+		case ok && o.Class >= 0:
 			rec.Objects = append(rec.Objects, o)
+		case ok:
+			rec.hidden = append(rec.hidden, o.Box)
 		}
 	}
 	return rec
@@ -153,7 +157,8 @@ func unwrapName(err error) error {
 // stale: masks round outwards by up to a pixel.
 const areaSlack = 1.05
 
-// object checks one box; ok is false where it is wrong or of a class left out.
+// object checks one box; ok is false where it is wrong. Of a class that is left
+// out, the object's is −1.
 func (b recordBuilder) object(raw rawBox, file string, h imageio.Header) (o wildtrain.Object, ok bool) {
 	box := raw.box
 	if raw.normalised {
@@ -172,12 +177,8 @@ func (b recordBuilder) object(raw rawBox, file string, h imageio.Header) (o wild
 		b.r.problem(file, raw.line, "%s: box lies wholly outside the picture of %d×%d (%s)", raw.what, h.Width, h.Height, size)
 		return o, false
 	}
-	class := b.classOf[raw.class]
-	if class < 0 {
-		return o, false
-	}
-	o = wildtrain.Object{Box: box, Class: class, Crowd: raw.crowd, Difficult: raw.difficult, Area: raw.area}
-	if o.Area > box.Area()*areaSlack+1 {
+	o = wildtrain.Object{Box: box, Class: b.classOf[raw.class], Crowd: raw.crowd, Difficult: raw.difficult, Area: raw.area}
+	if o.Class >= 0 && o.Area > box.Area()*areaSlack+1 {
 		b.r.warn(file, raw.line, "%s: area %g is larger than its box (%g): stale, the box's is used", raw.what, o.Area, box.Area())
 		o.Area = 0
 	}
@@ -194,4 +195,16 @@ func uniqueIDs(records []Record) {
 			records[i].ID = fmt.Sprintf("%s#%d", id, n)
 		}
 	}
+}
+
+// decode reads a record's picture, whose size must be as before.
+func (r Record) decode(maxPixels int64, alloc func(int) []byte) (wildtrain.Image, error) {
+	im, err := imageio.DecodeFile(r.source(), imageio.Options{MaxPixels: maxPixels, Alloc: alloc})
+	if err != nil {
+		return im, fmt.Errorf("datamodule: read picture %s: %w", r.ID, err)
+	}
+	if im.Width != r.Width || im.Height != r.Height {
+		return im, fmt.Errorf("datamodule: read picture %s: %s is %d×%d now, it was %d×%d before", r.ID, r.Path, im.Width, im.Height, r.Width, r.Height)
+	}
+	return im, nil
 }

@@ -2,6 +2,7 @@ package datamodule
 
 import (
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -101,8 +102,11 @@ func openRoot(root string, c Config) ([]source, error) {
 	}
 	masters := glob(root, "datasets", "*", "annotations")
 	exports := glob(root, "framework_formats", "yolo", "*", "data.yaml")
+	rois := glob(root, "framework_formats", "roi", "*", "labels")
 	if kind == Auto {
 		switch {
+		case c.labels && len(rois) > 0:
+			kind = ROI
 		case len(masters) > 0:
 			kind = WilData
 		case len(exports) > 0:
@@ -117,6 +121,8 @@ func openRoot(root string, c Config) ([]source, error) {
 			kind = LabelStudio
 		case len(tableFiles(root)) > 0:
 			kind = CSV
+		case c.labels && holdsClasses(root):
+			kind = Folder
 		default:
 			return nil, fmt.Errorf("no known layout: neither datasets/*/annotations (WilData), framework_formats/yolo/*/data.yaml, data.yaml (YOLO), annotations/*.json (COCO), Annotations/*.xml (VOC), *.json with a list of tasks (Label Studio) nor *.csv is there")
 		}
@@ -133,7 +139,11 @@ func openRoot(root string, c Config) ([]source, error) {
 	case LabelStudio:
 		return one(openLabelStudio(root, taskFiles(root), c.AllowLinks))
 	case CSV:
-		return one(openTables(root, tableFiles(root), c.AllowLinks))
+		return one(openTables(root, tableFiles(root), c))
+	case ROI:
+		return openROIs(root, rois, c.AllowLinks)
+	case Folder:
+		return one(openFolders(root, c))
 	default:
 		s, err := openCOCO(root, filepath.Base(mustAbs(root)), filepath.Join(root, "annotations"), []string{filepath.Dir(mustAbs(root))}, c.AllowLinks)
 		return []source{s}, err
@@ -150,12 +160,27 @@ func openFile(path string, c Config) ([]source, error) {
 	case is(YOLO, ".yaml", ".yml"), is(WilDataYOLO, ".yaml", ".yml"):
 		return one(openYOLO(path, c.AllowLinks))
 	case is(CSV, ".csv"):
-		return one(openTables(filepath.Dir(path), []string{path}, c.AllowLinks))
+		return one(openTables(filepath.Dir(path), []string{path}, c))
 	case is(LabelStudio, ".json"):
 		return one(openLabelStudio(filepath.Dir(path), []string{path}, c.AllowLinks))
 	}
 	return nil, fmt.Errorf("a root that is a file must be a YOLO data.yaml, a table (.csv) or a Label Studio export (.json)")
 }
+
+// holdsClasses tells whether pictures lie in folders below a root.
+func holdsClasses(root string) bool {
+	return slices.ContainsFunc(subfolders(root), func(folder string) bool {
+		pictures, err := listPictures(folder)
+		return err == nil && len(pictures) > 0
+	})
+}
+
+// subfolders lists the folders in a folder, by name; hidden ones are left out.
+func subfolders(root string) []string {
+	return slices.DeleteFunc(glob(root, "[^.]*"), func(path string) bool { return !isDir(path) })
+}
+
+func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
 
 // one makes a list of what opening one dataset returned.
 func one[S source](s S, err error) ([]source, error) {

@@ -31,23 +31,33 @@ func tableFiles(root string) []string {
 // optional columns width and height are the picture's size; difficult and crowd
 // are 0 or 1; split names the split, which else is the table's name. A row
 // without class and box is a picture without boxes. Other columns are for others.
-func openTables(root string, files []string, links bool) (*namedSource, error) {
+// For classification the columns of the box may be missing: classes then are
+// those of whole pictures, a row each.
+func openTables(root string, files []string, c Config) (*namedSource, error) {
 	if len(files) == 0 {
 		return nil, errors.New("no table: *.csv is not there")
 	}
-	s, err := newNamedSource(root, links)
+	s, err := newNamedSource(root, c.AllowLinks)
 	if err != nil {
 		return nil, err
 	}
 	var names nameIndex
+	without := 0 // tables without boxes
 	for _, file := range files {
-		t := tableReader{s: s, names: &names, file: file, split: stem(file)}
+		t := tableReader{s: s, names: &names, file: file, split: stem(file), labels: c.labels}
 		data, err := readLimited(file, maxTableBytes)
 		if err != nil {
 			s.part(t.split).report.problem(file, 0, "%v", err)
 			continue
 		}
 		t.read(data)
+		if t.columns != nil && t.corners == nil {
+			without++
+		}
+	}
+	s.labels = without == len(files)
+	if without > 0 && !s.labels {
+		return nil, errors.New("some tables have boxes and others have not")
 	}
 	s.finish(&names)
 	return s, nil
@@ -69,8 +79,9 @@ type tableReader struct {
 	s           *namedSource
 	names       *nameIndex
 	file, split string
+	labels      bool // tables without boxes are known
 	columns     map[string]int
-	corners     []string         // the four columns of the box
+	corners     []string         // the four columns of the box, nil where classes are of whole pictures
 	seen        map[tableRow]int // line of each box
 }
 
@@ -92,6 +103,7 @@ func (t *tableReader) read(data []byte) {
 	}
 	if err != nil {
 		report().problem(t.file, 1, "%v", unwrapCSV(err))
+		t.columns = nil
 		return
 	}
 	t.seen = map[tableRow]int{}
@@ -157,6 +169,8 @@ func (t *tableReader) header(names []string) error {
 		return nil
 	case has(sizes...):
 		t.corners = sizes
+		return nil
+	case t.labels && !slices.ContainsFunc(slices.Concat(corners, sizes), func(c string) bool { return has(c) }):
 		return nil
 	}
 	return fmt.Errorf("the header must name the columns file, class and x1, y1, x2, y2 or x, y, w, h, separated by commas; it has %q", names)
@@ -234,7 +248,7 @@ func (t *tableReader) size(row []string, im *rawImage, isNew bool) error {
 // box reads a row's box; class is "" where the row has none.
 func (t *tableReader) box(row []string) (b rawBox, class string, err error) {
 	class = t.value(row, "class")
-	texts := make([]string, 4)
+	texts := make([]string, len(t.corners))
 	for i, column := range t.corners {
 		texts[i] = t.value(row, column)
 	}
@@ -243,6 +257,9 @@ func (t *tableReader) box(row []string) (b rawBox, class string, err error) {
 	}
 	if class == "" {
 		return b, "", errors.New("the row has a box and no class")
+	}
+	if t.corners == nil {
+		return rawBox{box: whole, normalised: true}, class, nil
 	}
 	v, err := finite(texts...)
 	if err != nil {
