@@ -1,13 +1,13 @@
 """Backbone parity: torchvision's and timm's image classifiers with weights that follow the rule.
 
     python backbones.py dump NAME [--classes K] --sizes 64x96 224x224 --out DIR
-    python backbones.py goldens            # rewrites ../torch/nn/backbone/testdata/{peers.json,forward.safetensors}
+    python backbones.py facts NAMES.txt    # rewrites ../torch/nn/backbone/testdata/{facts.json,keys.json.gz}
 
 NAME is spelled as backbone.Lookup takes it: "resnet18", "timm/convnext_tiny". Nothing is downloaded.
 """
 
 import argparse
-import hashlib
+import gzip
 import json
 import os
 import platform
@@ -76,12 +76,12 @@ def at_size(name, net, classes, height, width):
         other = network(name, classes, image_size=height)
         other.load_state_dict(interpolate_embeddings(height, net.patch_size, net.state_dict()))
         return other
-    if hasattr(net, "pos_embed") and hasattr(net, "patch_embed"):  # timm's ViT
+    if getattr(net, "pos_embed", None) is not None:  # timm's ViT
         other = network(name, classes, dynamic_img_size=True)
         other.load_state_dict(net.state_dict())
         return other
-    if hasattr(net, "set_input_size"):  # timm's Swin, whose windows shall keep their size
-        other = network(name, classes, strict_img_size=False)
+    if hasattr(net, "set_input_size"):  # timm's Swin
+        other = network(name, classes, img_size=(height, width))
         other.load_state_dict(net.state_dict())
         return other
     return net
@@ -110,6 +110,47 @@ def dump(args):
     save_file(results, args.out / "out.safetensors", notes)
 
 
+def preprocessing(name, net):
+    """Input size, mean and std of the first published weights, or of timm's default configuration."""
+    if not of_torchvision(name):
+        cfg = net.default_cfg
+        return cfg["input_size"][1], list(cfg["mean"]), list(cfg["std"])
+    t = next(iter(torchvision.models.get_model_weights(name))).transforms()
+    return t.crop_size[0], list(t.mean), list(t.std)
+
+
+def drop_rates(net):
+    """The dropout before the head and the stochastic depth of every residual branch that has some."""
+    dropout = [m.p for m in net.modules() if isinstance(m, torch.nn.Dropout) and m.p > 0]
+    paths = [getattr(m, "drop_prob", getattr(m, "p", 0)) for m in net.modules()
+             if type(m).__name__ in ("DropPath", "StochasticDepth")]
+    return dropout, [p for p in paths if p > 0]
+
+
+def facts(args):
+    """What can be told of every network without weights, at 1000 classes."""
+    DATA.mkdir(exist_ok=True)
+    told, keys = {}, {}
+    for name in args.names.read_text().split():
+        with torch.device("meta"):
+            net = network(name, 1000)
+        head = last(net)
+        size, mean, std = preprocessing(name, net)
+        dropout, paths = drop_rates(net)
+        norms = {(m.eps, m.momentum) for m in net.modules() if isinstance(m, torch.nn.BatchNorm2d)}
+        told[name] = {
+            "parameters": sum(p.numel() for p in net.parameters()), "width": head.in_features,
+            "head": next(k for k, m in net.named_modules() if m is head), "size": size, "mean": mean, "std": std,
+            "dropout": dropout, "paths": [min(paths), max(paths), len(paths)] if paths else [], "norms": sorted(norms),
+        }
+        keys[name] = {k: [str(v.dtype).removeprefix("torch."), *v.shape] for k, v in net.state_dict().items()}
+        print(name, told[name])
+    text = json.dumps({"versions": versions(), "networks": told}, indent=1)
+    (DATA / "facts.json").write_text(text + "\n")
+    with gzip.GzipFile(DATA / "keys.json.gz", "wb", compresslevel=9, mtime=0) as f:
+        f.write(json.dumps(keys, separators=(",", ":")).encode())
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     verbs = parser.add_subparsers(dest="verb", required=True)
@@ -120,6 +161,9 @@ def main():
     p.add_argument("--batch", type=int, default=2)
     p.add_argument("--sizes", nargs="+", required=True)
     p.add_argument("--out", type=Path, required=True)
+    p = verbs.add_parser("facts")
+    p.set_defaults(run=facts)
+    p.add_argument("names", type=Path, help="a file with the output of backbone.Names")
     args = parser.parse_args()
     args.run(args)
 

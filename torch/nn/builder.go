@@ -75,6 +75,21 @@ func (b *Builder) Buffer(name string, d torch.DType, value float64, shape ...int
 	return e.Tensor
 }
 
+// Indices makes a buffer of the given whole numbers, such as the places in a
+// table that an architecture computes and its stored weights hold too.
+func (b *Builder) Indices(name string, values []int64, shape ...int64) *torch.Tensor {
+	e := b.add(name, torch.Int64, shape)
+	e.Buffer = true
+	if !b.store.fill(e) {
+		root := torch.NewRoot(torch.CPU)
+		defer root.Close()
+		if err := e.Tensor.CopyFrom(torch.Of(root, values, shape...)); err != nil {
+			panic(err)
+		}
+	}
+	return e.Tensor
+}
+
 func (b *Builder) add(name string, d torch.DType, shape []int64) *Entry {
 	full := b.prefix + name
 	if _, ok := b.store.index[full]; ok {

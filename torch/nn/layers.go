@@ -33,15 +33,16 @@ func (s Sequential) Forward(x *torch.Tensor) *torch.Tensor {
 
 // Activations as modules.
 var (
-	Identity  = Func(func(x *torch.Tensor) *torch.Tensor { return x })
-	SiLU      = Func((*torch.Tensor).SiLU)
-	ReLU      = Func((*torch.Tensor).ReLU)
-	ReLU6     = Func((*torch.Tensor).ReLU6)
-	GELU      = Func((*torch.Tensor).GELU)
-	Sigmoid   = Func((*torch.Tensor).Sigmoid)
-	Tanh      = Func((*torch.Tensor).Tanh)
-	HardSwish = Func((*torch.Tensor).HardSwish)
-	Mish      = Func((*torch.Tensor).Mish)
+	Identity    = Func(func(x *torch.Tensor) *torch.Tensor { return x })
+	SiLU        = Func((*torch.Tensor).SiLU)
+	ReLU        = Func((*torch.Tensor).ReLU)
+	ReLU6       = Func((*torch.Tensor).ReLU6)
+	GELU        = Func((*torch.Tensor).GELU)
+	Sigmoid     = Func((*torch.Tensor).Sigmoid)
+	Tanh        = Func((*torch.Tensor).Tanh)
+	HardSwish   = Func((*torch.Tensor).HardSwish)
+	HardSigmoid = Func((*torch.Tensor).HardSigmoid)
+	Mish        = Func((*torch.Tensor).Mish)
 )
 
 // LeakyReLU returns the activation of the given negative slope.

@@ -88,7 +88,7 @@ func (s *site) drop(i, n int) float64 { return s.StochasticDepth * float64(i) / 
 
 // registry returns all specs, torchvision's first.
 var registry = sync.OnceValue(func() []Spec {
-	return slices.Concat(resnets(), vits())
+	return slices.Concat(resnets(), efficientNets(), mobileNets(), regNets(), convNeXts(), swins(), vits())
 })
 
 // imageNet are the channel statistics of the ImageNet training set, by which

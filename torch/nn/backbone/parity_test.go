@@ -39,6 +39,8 @@ func sizesOf(s backbone.Spec) []string {
 	switch {
 	case s.Family == "vit" && s.Library == backbone.Torchvision:
 		return []string{native, fmt.Sprintf("%dx%d", 6*s.Patch, 6*s.Patch)}
+	case s.Family == "swin" && s.Library == backbone.Timm: // below, timm makes smaller windows
+		return []string{native, "256x288"}
 	case s.Patch > 1:
 		return []string{native, fmt.Sprintf("%dx%d", 5*s.Patch, 7*s.Patch)}
 	}

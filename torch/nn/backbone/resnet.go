@@ -42,7 +42,7 @@ func resnets() []Spec {
 
 func (c resnetConfig) build(s *site) trunk {
 	norm := s.norm(1e-5, 0.1)
-	t := &convolutional{stem: nn.Sequential{
+	t := &chain{layers: []nn.Module{
 		newConvNorm(s.root.Sub("conv1"), s.root.Sub("bn1"), kaimingFanOut(nn.Conv2dConfig{In: 3, Out: 64, Kernel: 7, Stride: 2}), norm, nn.ReLU),
 		nn.MaxPool2d{Kernel: 3, Stride: 2, Padding: 1},
 	}}
@@ -59,9 +59,8 @@ func (c resnetConfig) build(s *site) trunk {
 			block := c.residual(b.At(j), in, planes, stride, norm)
 			stage, in, stride = append(stage, block), block.out, 1
 		}
-		t.stages = append(t.stages, stage)
-		s.net.Channels = append(s.net.Channels, in)
-		s.net.Strides = append(s.net.Strides, 4<<i)
+		t.layers = append(t.layers, stage)
+		t.tap(s, in, 4<<i)
 	}
 	s.net.Width = in
 	return t
