@@ -26,23 +26,6 @@ type Source struct {
 	License      string // SPDX identifier
 }
 
-// timmFiles are timm's weights by architecture and tag, the default tag first;
-// the addresses' server states each file's SHA-256.
-var timmFiles = []struct{ name, license string }{
-	{"resnet18.a1_in1k", apache}, {"resnet34.a1_in1k", apache}, {"resnet50.a1_in1k", apache},
-	{"vit_tiny_patch16_224.augreg_in21k_ft_in1k", apache}, {"vit_small_patch16_224.augreg_in21k_ft_in1k", apache}, {"vit_small_patch16_224.augreg_in1k", apache},
-	{"vit_base_patch16_224.augreg2_in21k_ft_in1k", apache}, {"vit_large_patch16_224.augreg_in21k_ft_in1k", apache},
-	{"vit_small_patch32_224.augreg_in21k_ft_in1k", apache}, {"vit_base_patch32_224.augreg_in21k_ft_in1k", apache},
-	{"vit_small_patch14_dinov2.lvd142m", apache}, {"vit_base_patch14_dinov2.lvd142m", apache}, {"vit_large_patch14_dinov2.lvd142m", apache},
-	{"vit_small_patch14_reg4_dinov2.lvd142m", apache}, {"vit_base_patch14_reg4_dinov2.lvd142m", apache}, {"vit_large_patch14_reg4_dinov2.lvd142m", apache},
-	{"convnext_tiny.in12k_ft_in1k", apache}, {"convnext_small.in12k_ft_in1k", apache}, {"convnext_base.fb_in22k_ft_in1k", apache}, {"convnext_large.fb_in22k_ft_in1k", apache},
-	{"swin_tiny_patch4_window7_224.ms_in1k", mit}, {"swin_small_patch4_window7_224.ms_in22k_ft_in1k", mit}, {"swin_base_patch4_window7_224.ms_in22k_ft_in1k", mit},
-	{"efficientnet_b0.ra_in1k", apache}, {"efficientnet_b1.ra4_e3600_r240_in1k", apache}, {"efficientnet_b2.ra_in1k", apache}, {"efficientnet_b3.ra2_in1k", apache}, {"efficientnet_b4.ra2_in1k", apache},
-	{"tf_efficientnetv2_s.in21k_ft_in1k", apache}, {"tf_efficientnetv2_m.in21k_ft_in1k", apache}, {"tf_efficientnetv2_l.in21k_ft_in1k", apache},
-	{"mobilenetv3_large_100.ra_in1k", apache}, {"mobilenetv3_small_100.lamb_in1k", apache},
-	{"regnety_004.tv2_in1k", bsd}, {"regnety_008.pycls_in1k", mit}, {"regnety_016.tv2_in1k", bsd}, {"regnety_032.ra_in1k", apache}, {"regnety_080.ra3_in1k", apache},
-}
-
 // ultralyticsFiles are the COCO detectors of the release that ultralyticsAddress
 // names.
 var ultralyticsFiles = []struct{ name, sha256 string }{
