@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -55,6 +56,13 @@ func TestShippedTreeIsTheDefault(t *testing.T) {
 	run.Model.Mean, run.Model.Std = nil, nil
 	assert.Empty(t, run.Model.PretrainedFrom())
 	run.Model.Pretrained = want.Model.Pretrained // a bool in the files
+	assert.Empty(t, slices.Concat(run.Data.Transforms, run.Data.EvalTransforms))
+	run.Data.Transforms, run.Data.EvalTransforms = nil, nil
+	assert.Empty(t, run.Data.Curriculum.Ratios)
+	assert.Empty(t, run.Data.Curriculum.Epochs)
+	run.Data.Curriculum.Ratios, run.Data.Curriculum.Epochs = nil, nil
+	assert.Empty(t, run.Data.Sampler.Weights)
+	run.Data.Sampler.Weights = nil
 	for _, m := range []*map[string]string{&run.Model.Parents, &run.Data.Rename, &run.Tracking.Tags, &run.Tune.Params} {
 		assert.Empty(t, *m)
 		*m = nil

@@ -79,11 +79,19 @@ type Data struct {
 	DropLast  bool   `yaml:"drop_last"`  // leave out a last training batch that is not full
 	Workers   *int   `yaml:"workers"`    // goroutines that make pictures; null takes training.workers
 	Prefetch  int    `yaml:"prefetch"`   // batches made ahead
-	Cache     string `yaml:"cache"`      // "none" or "ram": decoded pictures in memory
-	CacheGB   int    `yaml:"cache_gb"`   // memory for that, in GiB
+	Cache     string `yaml:"cache"`      // "none", "ram" or "disk": decoded pictures in memory or in a folder
+	CacheGB   int    `yaml:"cache_gb"`   // room for that, in GiB
+	CacheDir  string `yaml:"cache_dir"`  // folder of cache=disk; "" takes one below the user's cache folder
+	Decode    string `yaml:"decode"`     // "exact", or "fast": JPEGs are scaled while they are decoded, where they are much larger than imgsz
 	OnError   string `yaml:"on_error"`   // "fail" or "skip" at a picture that cannot be read
 
-	Augment Augment `yaml:"augment"`
+	Augment        Augment     `yaml:"augment"`
+	Transforms     []Transform `yaml:"transforms"`      // further changes of training pictures, by torchvision's names
+	EvalTransforms []Transform `yaml:"eval_transforms"` // of a classifier's evaluation pictures
+	MixUpAlpha     float64     `yaml:"mixup_alpha"`     // a classifier's mixup draws shares from Beta(alpha, alpha)
+	CutMixAlpha    float64     `yaml:"cutmix_alpha"`    // and its cutmix
+	Sampler        Sampler     `yaml:"sampler"`
+	Curriculum     Curriculum  `yaml:"curriculum"`
 
 	Crops         Crops     `yaml:"crops"`         // of pictures with boxes, for classifiers
 	Resize        string    `yaml:"resize"`        // of a classifier's pictures: "crop", "stretch" or "fit"
@@ -110,19 +118,76 @@ type Crops struct {
 // defaults that users of YOLO know.
 type Augment struct {
 	Mosaic      float64 `yaml:"mosaic"`       // probability of putting four pictures together
-	CloseMosaic int     `yaml:"close_mosaic"` // the last so many epochs go without mosaic and mixup
-	MixUp       float64 `yaml:"mixup"`        // probability of blending with a second sample
+	Mosaic9     float64 `yaml:"mosaic9"`      // probability of putting nine together, where it isn't four
+	CloseMosaic int     `yaml:"close_mosaic"` // the last so many epochs go without what joins several pictures
 	Warp        float64 `yaml:"warp"`         // probability of the geometric change
 	Degrees     float64 `yaml:"degrees"`      // rotation, ± degrees
 	Translate   float64 `yaml:"translate"`    // shift, ± share of the side
 	Scale       float64 `yaml:"scale"`        // zoom by 1 ± this
 	Shear       float64 `yaml:"shear"`        // ± degrees
 	Perspective float64 `yaml:"perspective"`  // ± coefficient per pixel, up to 0.001
-	FlipUD      float64 `yaml:"flipud"`       // probability of turning upside down
 	FlipLR      float64 `yaml:"fliplr"`       // probability of mirroring
+	FlipUD      float64 `yaml:"flipud"`       // probability of turning upside down
+	HSV         float64 `yaml:"hsv"`          // probability of the change of colour
 	HSVH        float64 `yaml:"hsv_h"`        // hue, ± share of the full circle
 	HSVS        float64 `yaml:"hsv_s"`        // saturation, times 1 ± this
 	HSVV        float64 `yaml:"hsv_v"`        // brightness, times 1 ± this
+	CopyPaste   float64 `yaml:"copy_paste"`   // share of a second picture's objects that are pasted in
+	MixUp       float64 `yaml:"mixup"`        // probability of blending with a second sample
+	CutMix      float64 `yaml:"cutmix"`       // probability of a part from a second sample
+	Auto        string  `yaml:"auto_augment"` // "", "randaugment", "trivialaugment" or "autoaugment"
+	Grey        float64 `yaml:"grey"`         // probability of losing all colour
+	Blur        float64 `yaml:"blur"`         // probability of a mean over 3 to 7 pixels
+	Noise       float64 `yaml:"noise"`        // probability of Gaussian noise
+	JPEG        float64 `yaml:"jpeg"`         // probability of JPEG's losses
+	CLAHE       float64 `yaml:"clahe"`        // probability of levelling contrast by parts
+	Erasing     float64 `yaml:"erasing"`      // probability of covering a part with noise
+	MultiScale  float64 `yaml:"multi_scale"`  // the side of each batch's pictures, times 1 ± this
+	MinSide     float64 `yaml:"min_side"`     // boxes with a side of this many pixels or fewer afterwards are left out
+	MinVisible  float64 `yaml:"min_visible"`  // boxes of which this share or less is left in the picture are left out
+	MaxAspect   float64 `yaml:"max_aspect"`   // boxes this many times longer than wide are left out; 0 keeps all
+}
+
+// Transform is one change of a picture, by its name in torchvision's
+// transforms.v2, with its parameters.
+type Transform struct {
+	Name   string         `yaml:"name"`
+	Params map[string]any `yaml:"params"`
+}
+
+// Sampler says which pictures an epoch of training holds, and in which order.
+type Sampler struct {
+	Only            string             `yaml:"only"`             // file that lists the pictures to take; "" takes all
+	NegativeRatio   float64            `yaml:"negative_ratio"`   // pictures without objects for each with; -1 takes all there are
+	Rebalance       string             `yaml:"rebalance"`        // "none", "mean" or "min": leave out of classes what they have more than that
+	ExcludeExtremes bool               `yaml:"exclude_extremes"` // the mean is that without the largest and the smallest class
+	Repeat          int                `yaml:"repeat"`           // times that each picture comes in an epoch
+	RepeatThreshold float64            `yaml:"repeat_threshold"` // classes in a smaller share of pictures than this come more often; 0 is off
+	HardNegatives   string             `yaml:"hard_negatives"`   // file that lists pictures which come more often
+	HardRepeat      int                `yaml:"hard_repeat"`      // times that those come in an epoch
+	Order           string             `yaml:"order"`            // "shuffle", "sequential", "balanced" or "weighted"
+	Samples         int                `yaml:"samples"`          // that balanced and weighted orders draw; 0 takes as many as there are
+	Weights         map[string]float64 `yaml:"weights"`          // of the weighted order, by class name
+}
+
+// Curriculum leads from easy pictures to hard ones, and through phases of more
+// or fewer pictures without objects.
+type Curriculum struct {
+	Enabled        bool      `yaml:"enabled"`
+	Strategy       string    `yaml:"strategy"`         // "linear", "exponential" or "step"; "" leaves difficulty out of it
+	Start          float64   `yaml:"start_difficulty"` // the highest at first
+	End            float64   `yaml:"end_difficulty"`   // and at last
+	Margin         float64   `yaml:"margin"`           // pictures so much harder are taken, too
+	Warmup         int       `yaml:"warmup_epochs"`    // epochs at the start before it rises
+	Over           int       `yaml:"over_epochs"`      // epochs that it rises over; 0 takes all
+	Steps          int       `yaml:"steps"`            // of strategy "step"
+	AreaWeight     float64   `yaml:"area_weight"`      // of small boxes in a picture's difficulty
+	CountWeight    float64   `yaml:"count_weight"`     // of few boxes
+	CoverageWeight float64   `yaml:"coverage_weight"`  // of little of the picture covered
+	AreaSide       float64   `yaml:"area_side"`        // boxes as large as a square of so many pixels are easy
+	Count          int       `yaml:"count"`            // so many boxes are easy
+	Ratios         []float64 `yaml:"ratios"`           // negative_ratio, phase by phase
+	Epochs         []int     `yaml:"epochs"`           // of each phase; the last ratio stays
 }
 
 // Training holds the hyperparameters and the means of computing.
@@ -172,7 +237,7 @@ type Training struct {
 	SavePeriod  int     `yaml:"save_period"`  // keep a checkpoint every so many epochs; 0 is off
 	SaveSeconds float64 `yaml:"save_seconds"` // save within an epoch where so much time has gone by; 0 is off
 	Val         bool    `yaml:"val"`          // validate after each epoch
-	Workers     int     `yaml:"workers"`      // goroutines that make pictures
+	Workers     *int    `yaml:"workers"`      // goroutines that make pictures; null takes the cores that computing leaves free
 }
 
 // Evaluation says what is measured.
@@ -227,16 +292,25 @@ func DefaultRun() Run {
 		Model: Model{Framework: "yolo", Version: "11", Size: "n", Pretrained: "false", Head: Head{NumLayers: 2}},
 		Data: Data{
 			Format: "auto", TrainSplit: "train", ValSplit: "val", TestSplit: "test",
-			Rect: true, Prefetch: 2, Cache: "none", CacheGB: 2, OnError: "fail",
-			Augment: Augment{Mosaic: 1, CloseMosaic: 10, Warp: 1, Translate: 0.1, Scale: 0.5, FlipLR: 0.5, HSVH: 0.015, HSVS: 0.7, HSVV: 0.4},
-			Crops:   Crops{Window: "square", Size: 224, Context: 1.5, MinSide: 4, Difficult: true, Background: "background", BackgroundNegatives: 3, BackgroundPositives: 1},
-			Resize:  "crop", Interpolation: "bilinear", CropScale: []float64{0.35, 1}, CropRatio: []float64{0.75, 4.0 / 3},
+			Rect: true, Prefetch: 2, Cache: "none", CacheGB: 2, Decode: "exact", OnError: "fail",
+			Augment: Augment{
+				Mosaic: 1, CloseMosaic: 10, Warp: 1, Translate: 0.1, Scale: 0.5, FlipLR: 0.5, HSV: 1, HSVH: 0.015, HSVS: 0.7, HSVV: 0.4,
+				MinSide: 2, MinVisible: 0.1, MaxAspect: 100,
+			},
+			MixUpAlpha: 0.2, CutMixAlpha: 1,
+			Sampler: Sampler{NegativeRatio: -1, Rebalance: "none", ExcludeExtremes: true, Repeat: 1, HardRepeat: 3, Order: "shuffle"},
+			Curriculum: Curriculum{
+				Strategy: "linear", End: 1, Margin: 0.1, Steps: 4,
+				AreaWeight: 0.4, CountWeight: 0.3, CoverageWeight: 0.3, AreaSide: 200, Count: 10,
+			},
+			Crops:  Crops{Window: "square", Size: 224, Context: 1.5, MinSide: 4, Difficult: true, Background: "background", BackgroundNegatives: 3, BackgroundPositives: 1},
+			Resize: "crop", Interpolation: "bilinear", CropScale: []float64{0.35, 1}, CropRatio: []float64{0.75, 4.0 / 3},
 		},
 		Training: Training{
 			Epochs: 100, Batch: 16, Optimizer: "SGD", LR0: 0.01, LRF: 0.01, Momentum: 0.937, WeightDecay: 5e-4,
 			WarmupEpochs: 3, WarmupMomentum: 0.8, WarmupBiasLR: 0.1, NBS: 64, Patience: 100,
 			Box: 7.5, Cls: 0.5, DFL: 1.5, ClassWeights: "none", ClassBeta: 0.999, FocalGamma: 2, FocalAlpha: 0.25, LayerDecay: 1, EMA: true, Clip: 10,
-			Device: "auto", Precision: "fp32", ChannelsLast: "auto", Val: true, Workers: 4,
+			Device: "auto", Precision: "fp32", ChannelsLast: "auto", Val: true,
 		},
 		Evaluation: Evaluation{IoU: 0.7, Conf: 0.001, MaxDet: 300, Split: "val", AtIoU: 0.5, AtConf: 0.25},
 		Predict:    Predict{Conf: 0.25, IoU: 0.7, MaxDet: 300, Draw: true},
@@ -255,10 +329,10 @@ func (r *Run) BatchSize() int {
 }
 
 // Workers is the number of goroutines that make pictures: data.workers where
-// given, else training.workers.
-func (r *Run) Workers() int {
+// given, else training.workers; nil leaves it to who knows the device.
+func (r *Run) Workers() *int {
 	if r.Data.Workers != nil {
-		return *r.Data.Workers
+		return r.Data.Workers
 	}
 	return r.Training.Workers
 }

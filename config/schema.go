@@ -92,6 +92,8 @@ func schemaOf(v reflect.Value, key string) map[string]any {
 		return map[string]any{"type": []string{"string", "number", "boolean"}}
 	case reflect.Float64:
 		return interpolated(map[string]any{"type": "number"})
+	case reflect.Interface:
+		return map[string]any{}
 	}
 	return interpolated(map[string]any{"type": "integer"})
 }

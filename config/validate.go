@@ -34,26 +34,31 @@ func (c *checker) notNegative(key string, v float64) {
 
 // choicesOf lists the values of the keys that take one of a few.
 var choicesOf = map[string][]string{
-	"task":                   {"", "detection", "classification"},
-	"model.framework":        {"yolo", "classification"},
-	"model.version":          {"8", "11"},
-	"model.size":             {"n", "s", "m", "l", "x"},
-	"data.format":            {"auto", "wildata", "wildata_yolo", "coco", "yolo", "voc", "label_studio", "csv", "roi", "folder"},
-	"data.resize":            {"crop", "stretch", "fit"},
-	"data.interpolation":     {"nearest", "box", "bilinear", "hamming", "bicubic", "lanczos"},
-	"data.crops.window":      {"fixed", "context", "square"},
-	"data.cache":             {"none", "ram"},
-	"data.on_error":          {"fail", "skip"},
-	"training.optimizer":     {"SGD", "Adam", "AdamW", "RMSprop"},
-	"training.loss":          {"", "cross_entropy", "bce", "focal"},
-	"training.class_weights": {"none", "balanced", "class_balanced"},
-	"training.precision":     {"fp32", "bf16", "fp16", "auto"},
-	"training.channels_last": {"true", "false", "auto"},
-	"training.mode":          {"", "max", "min"},
-	"evaluation.split":       {"train", "val", "test"},
-	"tune.sampler":           {"tpe", "random", "grid", "cmaes", "nsga2"},
-	"tune.pruner":            {"none", "median", "halving", "hyperband"},
-	"tune.direction":         {"maximize", "minimize"},
+	"task":                      {"", "detection", "classification"},
+	"model.framework":           {"yolo", "classification"},
+	"model.version":             {"8", "11"},
+	"model.size":                {"n", "s", "m", "l", "x"},
+	"data.format":               {"auto", "wildata", "wildata_yolo", "coco", "yolo", "voc", "label_studio", "csv", "roi", "folder"},
+	"data.resize":               {"crop", "stretch", "fit"},
+	"data.interpolation":        {"nearest", "box", "bilinear", "hamming", "bicubic", "lanczos"},
+	"data.crops.window":         {"fixed", "context", "square"},
+	"data.cache":                {"none", "ram", "disk"},
+	"data.decode":               {"exact", "fast"},
+	"data.augment.auto_augment": {"", "randaugment", "trivialaugment", "autoaugment"},
+	"data.sampler.order":        {"shuffle", "sequential", "balanced", "weighted"},
+	"data.sampler.rebalance":    {"none", "mean", "min"},
+	"data.curriculum.strategy":  {"", "linear", "exponential", "step"},
+	"data.on_error":             {"fail", "skip"},
+	"training.optimizer":        {"SGD", "Adam", "AdamW", "RMSprop"},
+	"training.loss":             {"", "cross_entropy", "bce", "focal"},
+	"training.class_weights":    {"none", "balanced", "class_balanced"},
+	"training.precision":        {"fp32", "bf16", "fp16", "auto"},
+	"training.channels_last":    {"true", "false", "auto"},
+	"training.mode":             {"", "max", "min"},
+	"evaluation.split":          {"train", "val", "test"},
+	"tune.sampler":              {"tpe", "random", "grid", "cmaes", "nsga2"},
+	"tune.pruner":               {"none", "median", "halving", "hyperband"},
+	"tune.direction":            {"maximize", "minimize"},
 }
 
 // oneOf checks a key of choicesOf. Case does not matter.
@@ -174,6 +179,14 @@ func (d *Data) check(c *checker) {
 	if d.Workers != nil && *d.Workers < 0 {
 		c.failf("data.workers", "is %d, must be 0 or more", *d.Workers)
 	}
+	c.oneOf("data.decode", d.Decode)
+	d.Sampler.check(c)
+	d.Curriculum.check(c)
+	for i, t := range slices.Concat(d.Transforms, d.EvalTransforms) {
+		if t.Name == "" {
+			c.failf("data.transforms", "entry %d has no name", i+1)
+		}
+	}
 	c.notNegative("data.eval_batch", float64(d.EvalBatch))
 	c.notNegative("data.prefetch", float64(d.Prefetch))
 	c.notNegative("data.cache_gb", float64(d.CacheGB))
@@ -192,7 +205,9 @@ func (a *Augment) check(c *checker) {
 	for _, p := range []struct {
 		key string
 		v   float64
-	}{{"mosaic", a.Mosaic}, {"mixup", a.MixUp}, {"warp", a.Warp}, {"flipud", a.FlipUD}, {"fliplr", a.FlipLR},
+	}{{"mosaic", a.Mosaic}, {"mosaic9", a.Mosaic9}, {"copy_paste", a.CopyPaste}, {"mixup", a.MixUp}, {"cutmix", a.CutMix},
+		{"warp", a.Warp}, {"flipud", a.FlipUD}, {"fliplr", a.FlipLR}, {"hsv", a.HSV}, {"grey", a.Grey}, {"blur", a.Blur},
+		{"noise", a.Noise}, {"jpeg", a.JPEG}, {"clahe", a.CLAHE}, {"erasing", a.Erasing}, {"min_visible", a.MinVisible},
 		{"hsv_h", a.HSVH}, {"hsv_s", a.HSVS}, {"hsv_v", a.HSVV}, {"translate", a.Translate}} {
 		c.between("data.augment."+p.key, p.v, 0, 1)
 	}
@@ -200,7 +215,38 @@ func (a *Augment) check(c *checker) {
 	c.between("data.augment.shear", a.Shear, 0, 90)
 	c.between("data.augment.perspective", a.Perspective, 0, 0.001)
 	c.between("data.augment.scale", a.Scale, 0, 1)
+	c.between("data.augment.multi_scale", a.MultiScale, 0, 0.9)
 	c.notNegative("data.augment.close_mosaic", float64(a.CloseMosaic))
+	c.notNegative("data.augment.min_side", a.MinSide)
+	c.notNegative("data.augment.max_aspect", a.MaxAspect)
+	c.oneOf("data.augment.auto_augment", a.Auto)
+}
+
+func (s *Sampler) check(c *checker) {
+	c.oneOf("data.sampler.order", s.Order)
+	c.oneOf("data.sampler.rebalance", s.Rebalance)
+	if s.NegativeRatio != -1 {
+		c.notNegative("data.sampler.negative_ratio", s.NegativeRatio)
+	}
+	c.between("data.sampler.repeat_threshold", s.RepeatThreshold, 0, 1)
+	c.between("data.sampler.repeat", float64(s.Repeat), 1, 1000)
+	c.between("data.sampler.hard_repeat", float64(s.HardRepeat), 1, 1000)
+	c.notNegative("data.sampler.samples", float64(s.Samples))
+	if len(s.Weights) > 0 && s.Order != "weighted" {
+		c.failf("data.sampler.weights", "are for data.sampler.order=weighted, which is %q", s.Order)
+	}
+}
+
+func (u *Curriculum) check(c *checker) {
+	c.oneOf("data.curriculum.strategy", u.Strategy)
+	c.between("data.curriculum.start_difficulty", u.Start, 0, 1)
+	c.between("data.curriculum.end_difficulty", u.End, 0, 1)
+	if u.Start > u.End {
+		c.failf("data.curriculum.start_difficulty", "is %v, above end_difficulty, which is %v", u.Start, u.End)
+	}
+	if len(u.Ratios) != len(u.Epochs) {
+		c.failf("data.curriculum.ratios", "has %d phases, data.curriculum.epochs has %d: they must be as many", len(u.Ratios), len(u.Epochs))
+	}
 }
 
 func (t *Training) check(c *checker) {
@@ -223,7 +269,7 @@ func (t *Training) check(c *checker) {
 		v   float64
 	}{{"weight_decay", t.WeightDecay}, {"warmup_epochs", t.WarmupEpochs}, {"warmup_bias_lr", t.WarmupBiasLR}, {"nbs", float64(t.NBS)},
 		{"patience", float64(t.Patience)}, {"box", t.Box}, {"cls", t.Cls}, {"dfl", t.DFL}, {"clip", t.Clip}, {"threads", float64(t.Threads)},
-		{"save_period", float64(t.SavePeriod)}, {"save_seconds", t.SaveSeconds}, {"workers", float64(t.Workers)}} {
+		{"save_period", float64(t.SavePeriod)}, {"save_seconds", t.SaveSeconds}} {
 		c.notNegative("training."+p.key, p.v)
 	}
 	c.oneOf("training.loss", t.Loss)
