@@ -1,5 +1,5 @@
-"""Makes losses.safetensors, calibration.json and probe.safetensors: what PyTorch, torchvision and
-scikit-learn compute. Run: python make.py. No seeds: the numbers are those of parity/rule.py."""
+"""Makes losses.safetensors, calibration.json, probe.safetensors, gradcam.safetensors and lightning.ckpt:
+what PyTorch, torchvision, timm and scikit-learn compute. Run: python make.py. No seeds: the numbers are those of parity/rule.py."""
 
 import json
 import pathlib
@@ -7,6 +7,7 @@ import sys
 
 import numpy as np
 import sklearn
+import timm
 import torch
 import torch.nn.functional as F
 import torchvision
@@ -19,7 +20,7 @@ sys.path.insert(0, str(HERE.parents[1] / "parity"))
 import rule  # noqa: E402
 
 torch.set_num_threads(1)
-VERSIONS = {"torch": torch.__version__, "torchvision": torchvision.__version__, "sklearn": sklearn.__version__}
+VERSIONS = {"torch": torch.__version__, "torchvision": torchvision.__version__, "sklearn": sklearn.__version__, "timm": timm.__version__}
 N, K = 12, 5
 COUNTS = [400, 90, 33, 1, 0]
 
@@ -123,6 +124,69 @@ def probe():
     save_file(out, HERE / "probe.safetensors", metadata=VERSIONS)
 
 
+
+def ruled(model):
+    model.load_state_dict({k: torch.from_numpy(np.asarray(rule.spread(k, tuple(v.shape)))) for k, v in model.state_dict().items()})
+    return model.eval()
+
+
+def gradcam():
+    """Selvaraju et al. 2017 by autograd on the feature map; of the ViT, on what enters its last block."""
+    side = 64
+    pixels = np.floor((rule.tensor("gradcam.pixels", (2, side, side, 3), 0.5, 0.5)) * 255.99).astype(np.uint8)
+    out = {"pixels": torch.tensor(pixels)}
+    for name, mean, std in (("resnet18", (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)), ("vit_tiny_patch16_224", (0.5,) * 3, (0.5,) * 3)):
+        if name == "resnet18":
+            model = ruled(torchvision.models.resnet18(num_classes=K))
+            layer = model.layer4
+        else:
+            model = ruled(timm.create_model(name, num_classes=K, img_size=side))
+            layer = model.blocks[-2]
+        seen = []
+
+        def keep(module, args, output):
+            output.retain_grad()
+            seen.append(output)
+
+        hook = layer.register_forward_hook(keep)
+        x = (torch.tensor(pixels).permute(0, 3, 1, 2) / 255 - torch.tensor(mean).view(3, 1, 1)) / torch.tensor(std).view(3, 1, 1)
+        logits = model(x)
+        (logits[0, 1] + logits[1, 3]).backward()
+        hook.remove()
+        a, g = seen[0].detach(), seen[0].grad
+        if a.dim() == 3:
+            a, g = (v[:, 1:].transpose(1, 2).reshape(2, -1, side // 16, side // 16) for v in (a, g))
+        cam = F.relu((g.mean((2, 3), keepdim=True) * a).sum(1, keepdim=True))
+        cam = F.interpolate(cam, size=(side, side), mode="bilinear", align_corners=False)[:, 0]
+        out[name] = (cam / cam.amax((1, 2), keepdim=True)).contiguous()
+    save_file(out, HERE / "gradcam.safetensors", metadata=VERSIONS)
+
+
+def lightning():
+    """A checkpoint as the Python WildTrain's trainer writes it (names and settings; the numbers of a tensor
+    are all alike, which keeps the file small)."""
+    body = timm.create_model("vit_tiny_patch16_224", num_classes=0, global_pool="", img_size=32)
+    names = {f"model.feature_extractor.{k}": v for k, v in body.state_dict().items()}
+    names |= {"model.fc.fc.0.0.weight": torch.empty(8, 192), "model.fc.fc.0.0.bias": torch.empty(8),
+              "model.fc.fc.1.weight": torch.empty(3, 8), "model.fc.fc.1.bias": torch.empty(3)}
+    state = {k: torch.tensor([float(np.float32(i / 1000))]).expand(v.shape) for i, (k, v) in enumerate(names.items())}
+    mean, std, backbone = [0.554, 0.469, 0.348], [0.203, 0.173, 0.144], [0.5, 0.5, 0.5]
+    for key, values in (("mean", mean), ("std", std)):
+        state[f"model.{key}"] = torch.tensor(values)
+        state[f"model.preprocessing.{key}"] = torch.tensor(values).view(1, 3, 1, 1)
+        state[f"model.backbone_trfs.{key}"] = torch.tensor(backbone).view(1, 3, 1, 1)
+    for key, value in (("input_size", 32), ("num_classes", 3), ("num_layers", 2), ("hidden_dim", 8)):
+        state[f"model.{key}"] = torch.tensor([value]).int()
+    state["model.dropout"] = torch.tensor([0.3])
+    settings = {"epochs": 3, "lr": 1e-3, "label_to_class_map": {0: "background", 1: "impala", 2: "zebra"},
+                "backbone": "timm/vit_tiny_patch16_224", "backbone_source": "timm", "input_size": 32, "mean": mean, "std": std,
+                "dropout": 0.3, "freeze_backbone": True, "num_layers": 2, "hidden_dim": 8}
+    torch.save({"epoch": 2, "global_step": 12, "pytorch-lightning_version": "2.3.3", "state_dict": state,
+                "hyper_parameters": settings}, HERE / "lightning.ckpt")
+
+
 losses()
 calibration()
 probe()
+gradcam()
+lightning()
