@@ -2,8 +2,9 @@
 //
 // JPEG pixels equal those of libjpeg (which Pillow and OpenCV use) but for
 // rounding: planes come from jpegn, chroma is upsampled with libjpeg's triangle
-// filter and converted with its integer tables. PNG, WebP, BMP and TIFF come
-// from the standard library and golang.org/x/image. The EXIF orientation is
+// filter and converted with its integer tables. PNG, WebP and BMP come from the
+// standard library and golang.org/x/image, TIFF from a reader of its own, which
+// also reads parts of large files (Raster). The EXIF orientation is
 // applied, grey becomes RGB, alpha is dropped, 16-bit samples keep their high
 // byte (as OpenCV's IMREAD_COLOR does). The size in the header is checked
 // against a limit before anything is allocated.
@@ -16,13 +17,13 @@ import (
 	"image"
 	"image/png"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 
 	"golang.org/x/image/bmp"
-	"golang.org/x/image/tiff"
 	"golang.org/x/image/webp"
 
 	"github.com/wildtrain/sdk/wildtrain"
@@ -46,11 +47,24 @@ func (o Options) alloc(n int) []byte {
 	return o.Alloc(n)
 }
 
+// fits refuses pictures that are too large.
+func (o Options) fits(h Header) error {
+	limit := o.MaxPixels
+	if limit == 0 {
+		limit = DefaultMaxPixels
+	}
+	if int64(h.Width) > limit/int64(h.Height) {
+		return fmt.Errorf("%w: %d×%d pixels, the limit is %d", ErrTooLarge, h.Width, h.Height, limit)
+	}
+	return nil
+}
+
 // Header is what a file says of its picture.
 type Header struct {
 	Format        string // "jpeg", "png", "webp", "bmp" or "tiff"
 	Width, Height int    // as displayed, after the EXIF orientation
 	Orientation   int    // EXIF: 1 to 8, 1 is upright
+	Windowed      bool   // OpenRaster can read parts of it in bounded memory
 
 	progressive bool // JPEG
 }
@@ -82,7 +96,7 @@ func sniff(data []byte) string {
 		return "webp"
 	case bytes.HasPrefix(data, []byte("BM")):
 		return "bmp"
-	case bytes.HasPrefix(data, []byte("II*\x00")), bytes.HasPrefix(data, []byte("MM\x00*")):
+	case slices.ContainsFunc([]string{"II*\x00", "MM\x00*", "II+\x00", "MM\x00+"}, func(s string) bool { return bytes.HasPrefix(data, []byte(s)) }):
 		return "tiff"
 	}
 	return ""
@@ -106,8 +120,7 @@ func ReadHeader(data []byte) (h Header, err error) {
 	case "bmp":
 		cfg, err = bmp.DecodeConfig(bytes.NewReader(data))
 	case "tiff":
-		cfg, err = tiff.DecodeConfig(bytes.NewReader(data))
-		h.Orientation = tiffOrientation(data)
+		return tiffHeader(bytes.NewReader(data), int64(len(data)))
 	default:
 		return h, ErrFormat
 	}
@@ -159,6 +172,13 @@ func readHeader(f *os.File) (Header, error) {
 	}
 	whole := n < len(head)
 	data := head[:n]
+	if sniff(data) == "tiff" { // whose directory may be anywhere
+		info, err := f.Stat()
+		if err != nil {
+			return Header{}, err
+		}
+		return tiffHeader(f, info.Size())
+	}
 	h, err := ReadHeader(data)
 	if err != nil && !whole {
 		if data, err = readRest(f, data); err != nil {
@@ -218,12 +238,11 @@ func Decode(data []byte, o Options) (im wildtrain.Image, err error) {
 	if err != nil {
 		return im, err
 	}
-	limit := o.MaxPixels
-	if limit == 0 {
-		limit = DefaultMaxPixels
+	if err := o.fits(h); err != nil {
+		return im, err
 	}
-	if int64(h.Width) > limit/int64(h.Height) {
-		return im, fmt.Errorf("%w: %d×%d pixels, the limit is %d", ErrTooLarge, h.Width, h.Height, limit)
+	if h.Format == "tiff" {
+		return decodeTIFF(bytes.NewReader(data), int64(len(data)), o)
 	}
 	// Readers based on libjpeg pad a picture that was cut off with grey; here
 	// that is an error.
@@ -243,22 +262,53 @@ func Decode(data []byte, o Options) (im wildtrain.Image, err error) {
 
 // DecodeFile decodes the picture in a file; errors name it.
 func DecodeFile(path string, o Options) (wildtrain.Image, error) {
-	data, err := os.ReadFile(path)
+	im, err := decodeFile(path, o)
+	var pathErr *fs.PathError
+	if err != nil && !errors.As(err, &pathErr) {
+		return im, fmt.Errorf("%s: %w", path, err)
+	}
+	return im, err
+}
+
+func decodeFile(path string, o Options) (wildtrain.Image, error) {
+	f, err := os.Open(path)
 	if err != nil {
 		return wildtrain.Image{}, err
 	}
-	im, err := Decode(data, o)
+	defer f.Close()
+	info, err := f.Stat()
 	if err != nil {
-		return im, fmt.Errorf("%s: %w", path, err)
+		return wildtrain.Image{}, err
 	}
-	return im, nil
+	magic := make([]byte, 4)
+	if n, _ := f.ReadAt(magic, 0); sniff(magic[:n]) == "tiff" { // may be far larger than memory
+		return decodeTIFF(f, info.Size(), o)
+	}
+	data := make([]byte, info.Size())
+	if n, err := io.ReadFull(f, data); err != nil {
+		if !errors.Is(err, io.ErrUnexpectedEOF) && !errors.Is(err, io.EOF) {
+			return wildtrain.Image{}, err
+		}
+		data = data[:n]
+	}
+	return Decode(data, o)
 }
 
 func decodeOther(data []byte, format string, o Options) (wildtrain.Image, error) {
-	decode := map[string]func(io.Reader) (image.Image, error){
-		"png": png.Decode, "webp": webp.Decode, "bmp": bmp.Decode, "tiff": tiff.Decode,
-	}[format]
-	src, err := decode(bytes.NewReader(data))
+	var src image.Image
+	var err error
+	switch format {
+	case "webp":
+		im, err := decodeWebP(data, o)
+		if err != nil {
+			return im, fmt.Errorf("%w: webp: %w", ErrCorrupt, err)
+		}
+		return im, nil
+	case "png":
+		src, err = png.Decode(bytes.NewReader(data))
+	default:
+		src, err = bmp.Decode(bytes.NewReader(data))
+	}
 	if err != nil {
 		return wildtrain.Image{}, fmt.Errorf("%w: %s: %w", ErrCorrupt, format, err)
 	}

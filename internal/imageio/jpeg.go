@@ -85,8 +85,9 @@ func jpegPlanes(data []byte, h Header, o Options) (image.Image, error) {
 	}
 	strict, strictErr := jpeg.Decode(bytes.NewReader(data))
 	var unsupported jpeg.UnsupportedError
+	_, cmyk := strict.(*image.CMYK) // jpegn does not turn Adobe's negative values
 	switch {
-	case err == nil && (strictErr == nil || errors.As(strictErr, &unsupported)):
+	case err == nil && !cmyk && (strictErr == nil || errors.As(strictErr, &unsupported)):
 		return src, nil
 	default:
 		return strict, strictErr
