@@ -14,11 +14,24 @@ import (
 
 func (a *app) train() verb {
 	return verb{
-		name: "train", short: "Train a detector", settings: true,
+		name: "train", short: "Train a model and leave a run folder", settings: true,
+		long: "The run folder is `runs/EXPERIMENT/NAME`, by default `runs/wildlife_detection/TIME`.",
 		keys: []key{{"resume", "RUN", false, "run folder to go on with; further settings change those it was begun with"}},
 		example: "wildtrain train model=yolo11n data.root=DATA training.epochs=100 training.imgsz=640\n" +
 			"wildtrain train data.root=DATA model=yolov8s experiment_name=elephants name=first training.batch=8\n" +
 			"wildtrain train resume=runs/elephants/first training.epochs=200",
+		after: "In the run folder: `metrics.csv` (a line an epoch), `events.jsonl`, `checkpoints/last`\n" +
+			"and `checkpoints/best`, `model/` (the best averaged weights with a card), `.hydra/` (the\n" +
+			"configuration), `environment.json`. A run that was interrupted or killed goes on with\n" +
+			"`resume=`; on the same machine its weights are equal to the bit to those of a run that\n" +
+			"was never interrupted. The architecture and the classes of a run cannot change.",
+		json: []result{
+			{"run weights", "folders of the run and of its final model"},
+			{"monitor best best_epoch", "which value chose the best checkpoint, the value, its epoch"},
+			{"epochs", "done in all"},
+			{"stopped", "why it ended early, else empty"},
+			{"metrics", "of the last validation, by name"},
+		},
 		run: func(ctx context.Context, own map[string]string, overrides []string) error {
 			s, err := a.trainSettings(own["resume"], overrides)
 			if err != nil {
@@ -71,7 +84,7 @@ func (a *app) tellRun(t *pipeline.Trained, err error) {
 func using(folder string, more ...key) []key {
 	return append([]key{
 		{"weights", "RUN_OR_FILE", true, "run folder, .safetensors or .pt file"},
-		{"out", "FOLDER", false, "where to write; RUN/" + folder + " or ./" + folder + " unless given"},
+		{"out", "FOLDER", false, "where to write; `RUN/" + folder + "` or `./" + folder + "` unless given"},
 	}, more...)
 }
 
@@ -89,10 +102,24 @@ func outFolder(own map[string]string, folder string) string {
 func (a *app) evaluate() verb {
 	const folder = "evaluation"
 	return verb{
-		name: "evaluate", short: "Measure a detector on a split", settings: true, keys: using(folder),
+		name: "evaluate", short: "Measure a model on a split", settings: true, keys: using(folder),
+		long: "Boxes are measured in the coordinates of the original pictures. For a run folder the data\n" +
+			"is that of the training unless `data.root` says otherwise.",
 		example: "wildtrain evaluate weights=runs/elephants/first\n" +
 			"wildtrain evaluate weights=runs/elephants/first evaluation.split=test --json\n" +
 			"wildtrain evaluate weights=model.safetensors data.root=DATA evaluation.at_conf=0.5 out=numbers",
+		after: "Writes `report.html`, `evaluation.json`, and `predictions.json` with `images.json` in\n" +
+			"COCO's form. −1 (a dash in the table) stands for a number that is not defined, such as\n" +
+			"the precision where nothing was found.",
+		json: []result{
+			{"AP AP50 AP75 APs APm APl AR1 AR10 AR100 ARs ARm ARl", "as pycocotools computes them"},
+			{"precision recall F1", "at `evaluation.at_iou` and `evaluation.at_conf`"},
+			{"best_precision best_recall best_F1", "at `best_confidence`"},
+			{"best_confidence", "where F1 is highest"},
+			{"AP/CLASS", "for each class"},
+			{"split images", "what was measured and how many pictures"},
+			{"weights out report", "what was used, the folder and the page that were written"},
+		},
 		run: func(ctx context.Context, own map[string]string, overrides []string) error {
 			s, err := pipeline.ComposeFor(own["weights"], a.options(overrides))
 			if err != nil {
@@ -152,12 +179,22 @@ func (a *app) predict() verb {
 	const folder = "predictions"
 	return verb{
 		name: "predict", short: "Find objects in pictures", settings: true,
+		long: "Pictures are JPEG, PNG and the other formats that data may have, turned as their EXIF\n" +
+			"orientation says.",
 		keys: using(folder,
-			key{"source", "FILE_FOLDER_OR_PATTERN", false, "pictures to look at, several with commas; predict.source unless given"},
-			key{"conf", "SCORE", false, "lowest score shown, 0 to 1; predict.conf unless given"}),
+			key{"source", "FILE_FOLDER_OR_PATTERN", false, "pictures: a file, a folder with all below it, a pattern; several with commas; `predict.source` unless given"},
+			key{"conf", "SCORE", false, "lowest score shown, 0 to 1; `predict.conf` unless given"}),
 		example: "wildtrain predict weights=runs/elephants/first source=camera/0001.jpg\n" +
 			"wildtrain predict weights=runs/elephants/first source='camera/*.jpg,more' conf=0.4 out=found\n" +
 			"wildtrain predict weights=model.safetensors source=camera predict.draw=false --json",
+		after: "Writes `predictions.json` (COCO detections), `images.json` (COCO images and categories,\n" +
+			"which explain the ids: pycocotools loads the two together) and, unless\n" +
+			"`predict.draw=false`, `pictures/` with the boxes drawn. One picture that cannot be read\n" +
+			"ends it; `data.on_error=skip` leaves such pictures out.",
+		json: []result{
+			{"images objects", "how many were looked at and found"},
+			{"out detections pictures", "folder, file of detections and folder of drawn pictures; empty where none are drawn"},
+		},
 		run: func(ctx context.Context, own map[string]string, overrides []string) error {
 			if c := own["conf"]; c != "" {
 				overrides = append(overrides, "predict.conf="+c)
