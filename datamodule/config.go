@@ -84,6 +84,8 @@ type Config struct {
 	Sampler    SamplerConfig    `yaml:"sampler"`    // which pictures an epoch of training holds
 	Curriculum CurriculumConfig `yaml:"curriculum"` // and how that changes over epochs
 
+	ByWindow bool `yaml:"-"` // pictures that can be read in parts (TIFF) may have more than MaxPixels: for Tile
+
 	Logger *slog.Logger `yaml:"-"` // nil: slog.Default
 
 	labels     bool   // for classification: sources of whole pictures with a class are known, too
@@ -95,12 +97,16 @@ func DefaultConfig() Config {
 	return Config{
 		Source: Auto, TrainSplit: "train", ValSplit: "val", TestSplit: "test",
 		ImageSize: 640, Stride: 32, Batch: 16, Rect: true, RectPad: 0.5,
-		Workers: min(4, runtime.GOMAXPROCS(0)), Prefetch: 2,
+		Workers: defaultWorkers(), Prefetch: 2,
 		Cache: CacheNone, CacheBytes: 512 << 20, MaxPixels: imageio.DefaultMaxPixels,
 		OnError: Fail, Augment: augment.Default(),
 		Sampler: DefaultSampler(), Curriculum: DefaultCurriculum(),
 	}
 }
+
+// defaultWorkers leaves the cores to computing, which takes half of them or more
+// (libtorch a thread for each that is no mere hyper-thread).
+func defaultWorkers() int { return min(4, (runtime.GOMAXPROCS(0)-1)/2) }
 
 // DefaultAugment returns the usual augmentation of YOLO trainings.
 func DefaultAugment() augment.Config { return augment.Default() }

@@ -1,12 +1,17 @@
 package datamodule
 
 import (
+	"fmt"
 	"image"
 	"image/jpeg"
 	"image/png"
 	"io"
 	"path/filepath"
+	"runtime"
 
+	"golang.org/x/sync/errgroup"
+
+	"github.com/wildtrain/sdk/internal/draw"
 	"github.com/wildtrain/sdk/internal/imageio"
 	"github.com/wildtrain/sdk/wildtrain"
 )
@@ -14,13 +19,21 @@ import (
 // darkLevel is up to which value a channel of a pixel counts as dark.
 const darkLevel = 10
 
-// cut decodes a picture once and writes its tiles; those that are dark are marked.
+// cut writes the tiles of a picture; those that are dark are marked. A picture is
+// decoded once, but for one that can be read in parts, which may be of any size.
 func (c *conversion) cut(rec Record, tiles []window, folder string, t TileConfig, buffers *imageio.Buffers) error {
 	if len(tiles) == 0 {
 		return nil
 	}
 	if tiles[0].whole {
 		return c.place(rec, filepath.Join(folder, tiles[0].name))
+	}
+	h, err := imageio.ReadHeaderFile(rec.source())
+	if err != nil {
+		return unwrapName(err)
+	}
+	if h.Windowed {
+		return c.cutByWindow(rec, tiles, folder, t, buffers)
 	}
 	im, err := rec.decode(t.MaxPixels, buffers.Get)
 	if err != nil {
@@ -29,44 +42,63 @@ func (c *conversion) cut(rec Record, tiles []window, folder string, t TileConfig
 	defer buffers.Put(im.U8)
 	for i := range tiles {
 		w := &tiles[i]
-		tile := crop(im, w.x, w.y, w.width, w.height)
-		if w.dark = darkShare(tile) > t.DarkThreshold; w.dark {
-			continue
-		}
-		if err := c.create(filepath.ToSlash(filepath.Join(folder, w.name)), func(out io.Writer) error { return t.encode(out, tile) }); err != nil {
+		part := cutOut(im, w.area(), buffers.Get)
+		if err := c.writeTile(w, part, folder, t); err != nil {
 			return err
 		}
+		buffers.Put(part.U8)
 	}
 	return nil
 }
 
-// crop copies a part of a picture; what lies outside is black.
-func crop(im wildtrain.Image, x, y, width, height int) *image.RGBA {
-	out := image.NewRGBA(image.Rect(0, 0, width, height))
-	for i := range width * height {
-		out.Pix[4*i+3] = 255
+// cutByWindow reads each tile for itself, several at a time.
+func (c *conversion) cutByWindow(rec Record, tiles []window, folder string, t TileConfig, buffers *imageio.Buffers) error {
+	r, err := imageio.OpenRaster(rec.source())
+	if err != nil {
+		return unwrapName(err)
 	}
-	for row := range max(0, min(height, im.Height-y)) {
-		dst := out.Pix[row*out.Stride:]
-		src := im.U8[((y+row)*im.Width+x)*3:]
-		for col := range max(0, min(width, im.Width-x)) {
-			copy(dst[4*col:4*col+3], src[3*col:])
-		}
+	defer r.Close()
+	if r.Width != rec.Width || r.Height != rec.Height {
+		return fmt.Errorf("it is %d×%d now, it was %d×%d before", r.Width, r.Height, rec.Width, rec.Height)
 	}
-	return out
+	g, ctx := errgroup.WithContext(c.ctx)
+	g.SetLimit(max(1, min(runtime.GOMAXPROCS(0), 8)))
+	for i := range tiles {
+		g.Go(func() error {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			w := &tiles[i]
+			part := wildtrain.Image{Height: w.height, Width: w.width, Channels: 3, U8: buffers.Get(w.width * w.height * 3)}
+			defer func() { buffers.Put(part.U8) }()
+			if err := r.ReadWindow(part, w.x, w.y); err != nil {
+				return err
+			}
+			return c.writeTile(w, part, folder, t)
+		})
+	}
+	return g.Wait()
+}
+
+func (w *window) area() image.Rectangle { return image.Rect(w.x, w.y, w.x+w.width, w.y+w.height) }
+
+// writeTile writes a tile unless it is dark.
+func (c *conversion) writeTile(w *window, part wildtrain.Image, folder string, t TileConfig) error {
+	if w.dark = darkShare(part.U8) > t.DarkThreshold; w.dark {
+		return nil
+	}
+	return c.create(filepath.ToSlash(filepath.Join(folder, w.name)), func(out io.Writer) error { return t.encode(out, draw.Canvas(part)) })
 }
 
 // darkShare is the share of dark values.
-func darkShare(im *image.RGBA) float64 {
+func darkShare(pix []byte) float64 {
 	dark := 0
-	for p := im.Pix; len(p) >= 4; p = p[4:] {
-		for _, v := range p[:3] {
-			if v <= darkLevel {
-				dark++
-			}
+	for _, v := range pix {
+		if v <= darkLevel {
+			dark++
 		}
 	}
-	return float64(dark) / float64(len(im.Pix)/4*3)
+	return float64(dark) / float64(len(pix))
 }
 
 func (t TileConfig) encode(w io.Writer, im *image.RGBA) error {

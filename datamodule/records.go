@@ -123,7 +123,7 @@ func (b recordBuilder) open(file string) (h imageio.Header, looks fingerprint, e
 	if err != nil {
 		return h, looks, unwrapName(err)
 	}
-	if int64(h.Width) > b.config.MaxPixels/int64(h.Height) {
+	if int64(h.Width) > b.config.MaxPixels/int64(h.Height) && !(b.config.ByWindow && h.Windowed && !b.deep) {
 		return h, looks, fmt.Errorf("%w: %d×%d pixels, the limit is %d", imageio.ErrTooLarge, h.Width, h.Height, b.config.MaxPixels)
 	}
 	if b.deep {
