@@ -16,9 +16,6 @@ func (l *Live) startBeating(ctx context.Context) {
 	if !ok {
 		return
 	}
-	if err := h.Beat(ctx, l.trial.ID); err != nil {
-		l.study.options.Logger.Warn("heartbeat failed", "trial", l.trial.Number, "error", err)
-	}
 	ctx, l.beatStop = context.WithCancel(context.WithoutCancel(ctx))
 	l.beatDone = make(chan struct{})
 	go func() {

@@ -252,9 +252,9 @@ func (d Categorical) Equal(o Distribution) bool {
 	return ok && slices.EqualFunc(d.Choices, x.Choices, sameChoice)
 }
 
-// compatible tells whether a parameter of a study may change from a to b: ranges
+// Compatible tells whether a parameter of a study may change from a to b: ranges
 // may, kind, scale and choices may not.
-func compatible(name string, a, b Distribution) error {
+func Compatible(name string, a, b Distribution) error {
 	switch x := a.(type) {
 	case Float:
 		if y, ok := b.(Float); ok && x.Log == y.Log {

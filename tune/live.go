@@ -99,7 +99,7 @@ func (l *Live) Categorical(name string, choices ...any) (any, error) {
 // others, what is sampled alone.
 func (l *Live) Suggest(ctx context.Context, name string, d Distribution) (any, error) {
 	if p, ok := l.trial.Params[name]; ok {
-		if err := compatible(name, p.Dist, d); err != nil {
+		if err := Compatible(name, p.Dist, d); err != nil {
 			return nil, err
 		}
 		return p.Dist.External(p.Value), nil
@@ -133,7 +133,7 @@ func (l *Live) value(ctx context.Context, name string, d Distribution) (float64,
 			l.drawn = true
 		}
 		if p, ok := l.relative[name]; ok {
-			if err := compatible(name, p.Dist, d); err != nil {
+			if err := Compatible(name, p.Dist, d); err != nil {
 				return err
 			}
 			if d.Contains(p.Value) {
@@ -170,7 +170,7 @@ func (l *Live) sample(ctx context.Context, f func(*Draft) error) error {
 		v = fl.Filter(v, l.trial)
 	}
 	var changes []Change
-	err = f(&Draft{View: v, Trial: l.trial.clone(), set: func(key, json string) {
+	err = f(&Draft{View: v, Trial: l.trial.Clone(), set: func(key, json string) {
 		changes = append(changes, Change{Kind: SetSystemAttr, Key: key, JSON: json})
 	}})
 	if err == nil && len(changes) > 0 {

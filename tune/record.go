@@ -14,7 +14,8 @@ func (r *StudyRecord) SetAttr(system bool, key, json string) {
 	put(&r.UserAttrs, key, json)
 }
 
-func (r StudyRecord) clone() StudyRecord {
+// Clone copies the record and its maps.
+func (r StudyRecord) Clone() StudyRecord {
 	r.Directions = slices.Clone(r.Directions)
 	r.UserAttrs, r.SystemAttrs = maps.Clone(r.UserAttrs), maps.Clone(r.SystemAttrs)
 	return r

@@ -78,7 +78,7 @@ type Storage interface {
 }
 
 // Heartbeater is a Storage that can tell which running trials have lost their
-// worker.
+// worker. Its CreateTrial of a running trial and its Claim are the first beat.
 type Heartbeater interface {
 	// Beat says that a running trial's worker lives.
 	Beat(ctx context.Context, trial int64) error
@@ -173,7 +173,7 @@ func (m *Memory) Studies(context.Context) ([]StudyRecord, error) {
 	var out []StudyRecord
 	for _, s := range m.studies {
 		if s != nil {
-			out = append(out, s.record.clone())
+			out = append(out, s.record.Clone())
 		}
 	}
 	return out, nil
@@ -199,11 +199,14 @@ func (m *Memory) CreateTrial(_ context.Context, study int64, t *Trial) (*Trial, 
 	if err != nil {
 		return nil, err
 	}
-	c := t.clone()
+	c := t.Clone()
 	c.ID, c.Number = int64(len(m.trials)), len(s.trials)
 	s.trials = append(s.trials, c)
 	m.trials = append(m.trials, memoryTrial{c, s})
-	return c.clone(), nil
+	if c.State == Running {
+		m.beats[c.ID] = time.Now()
+	}
+	return c.Clone(), nil
 }
 
 // Claim implements Storage.
@@ -215,6 +218,7 @@ func (m *Memory) Claim(_ context.Context, trial int64) (bool, error) {
 		return false, err
 	}
 	t.Apply(Change{Kind: SetState, State: Running, Time: time.Now()})
+	m.beats[trial] = time.Now()
 	return true, nil
 }
 
@@ -244,7 +248,7 @@ func (m *Memory) Trials(_ context.Context, study int64) ([]*Trial, error) {
 	out := make([]*Trial, len(s.trials))
 	for i, t := range s.trials {
 		if !t.State.Finished() { // the rest does not change any more
-			t = t.clone()
+			t = t.Clone()
 		}
 		out[i] = t
 	}

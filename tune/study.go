@@ -200,7 +200,7 @@ func (s *Study) claim(ctx context.Context) (*Trial, error) {
 			return nil, err
 		}
 		if mine {
-			t = t.clone()
+			t = t.Clone()
 			t.Apply(Change{Kind: SetState, State: Running, Time: time.Now().UTC()})
 			return t, nil
 		}

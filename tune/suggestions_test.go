@@ -19,7 +19,7 @@ import (
 // on Optuna's own history.
 
 const (
-	goldenSeeds  = 50
+	goldenSeeds  = 2
 	goldenTrials = 60
 )
 

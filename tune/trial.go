@@ -177,8 +177,8 @@ func (t *Trial) Violation() float64 {
 	return sum
 }
 
-// clone copies a trial, so that the copy can be changed.
-func (t *Trial) clone() *Trial {
+// Clone copies a trial, so that the copy can be changed.
+func (t *Trial) Clone() *Trial {
 	c := *t
 	c.Values = slices.Clone(t.Values)
 	c.Params, c.Reports = maps.Clone(t.Params), maps.Clone(t.Reports)

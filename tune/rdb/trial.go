@@ -1,0 +1,357 @@
+package rdb
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"maps"
+	"math"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/wildtrain/sdk/tune"
+)
+
+// timeLayout is how SQLAlchemy stores times in SQLite; other databases take it, too.
+const timeLayout = "2006-01-02 15:04:05.000000"
+
+func stamp(t time.Time) any {
+	if t.IsZero() {
+		return nil
+	}
+	return t.UTC().Format(timeLayout)
+}
+
+// CreateTrial implements tune.Storage. A running trial gets its first heartbeat.
+func (s *Storage) CreateTrial(ctx context.Context, study int64, t *tune.Trial) (*tune.Trial, error) {
+	out := *t
+	err := s.tx(ctx, func(tx *sql.Tx) error {
+		var id int64
+		err := s.row(ctx, tx, "SELECT study_id FROM studies WHERE study_id = ?"+s.dialect.lock, study).Scan(&id)
+		if errors.Is(err, sql.ErrNoRows) {
+			return fmt.Errorf("%w: study %d", tune.ErrNotFound, study)
+		}
+		if err != nil {
+			return fmt.Errorf("rdb: read: %w", err)
+		}
+		if err := s.row(ctx, tx, "SELECT COUNT(*) FROM trials WHERE study_id = ?", study).Scan(&out.Number); err != nil {
+			return fmt.Errorf("rdb: read: %w", err)
+		}
+		out.ID, err = s.insert(ctx, tx, "INSERT INTO trials (number, study_id, state, datetime_start, datetime_complete) VALUES (?, ?, ?, ?, ?)",
+			"trial_id", out.Number, study, t.State.String(), stamp(t.Start), stamp(t.End))
+		if err == nil {
+			err = s.write(ctx, tx, out.ID, contents(t)...)
+		}
+		if err == nil && t.State == tune.Running {
+			err = s.beat(ctx, tx, out.ID)
+		}
+		return err
+	})
+	return &out, err
+}
+
+// contents are the changes that make an empty trial into t, its state aside.
+func contents(t *tune.Trial) []tune.Change {
+	var out []tune.Change
+	for name, p := range t.Params {
+		out = append(out, tune.Change{Kind: tune.SetParam, Key: name, Value: p.Value, Dist: p.Dist})
+	}
+	for step, v := range t.Reports {
+		out = append(out, tune.Change{Kind: tune.SetReport, Step: step, Value: v})
+	}
+	for key, json := range t.UserAttrs {
+		out = append(out, tune.Change{Kind: tune.SetUserAttr, Key: key, JSON: json})
+	}
+	for key, json := range t.SystemAttrs {
+		out = append(out, tune.Change{Kind: tune.SetSystemAttr, Key: key, JSON: json})
+	}
+	slices.SortFunc(out, func(a, b tune.Change) int {
+		if a.Kind != b.Kind {
+			return int(a.Kind - b.Kind)
+		}
+		if a.Step != b.Step {
+			return int(a.Step - b.Step)
+		}
+		return strings.Compare(a.Key, b.Key)
+	})
+	if t.State.Finished() {
+		out = append(out, tune.Change{Kind: tune.SetState, State: t.State, Values: t.Values, Time: t.End})
+	}
+	return out
+}
+
+// Claim implements tune.Storage.
+func (s *Storage) Claim(ctx context.Context, trial int64) (mine bool, err error) {
+	err = s.tx(ctx, func(tx *sql.Tx) error {
+		r, err := s.exec(ctx, tx, "UPDATE trials SET state = 'RUNNING', datetime_start = ? WHERE trial_id = ? AND state = 'WAITING'", stamp(time.Now()), trial)
+		if err != nil {
+			return err
+		}
+		n, err := r.RowsAffected()
+		if mine = n > 0; err != nil || !mine {
+			return err
+		}
+		return s.beat(ctx, tx, trial)
+	})
+	return mine, err
+}
+
+// Update implements tune.Storage.
+func (s *Storage) Update(ctx context.Context, trial int64, changes ...tune.Change) error {
+	return s.tx(ctx, func(tx *sql.Tx) error {
+		var state string
+		err := s.row(ctx, tx, "SELECT state FROM trials WHERE trial_id = ?"+s.dialect.lock, trial).Scan(&state)
+		if errors.Is(err, sql.ErrNoRows) {
+			return fmt.Errorf("%w: trial %d", tune.ErrNotFound, trial)
+		}
+		if err != nil {
+			return fmt.Errorf("rdb: read: %w", err)
+		}
+		parsed, err := tune.ParseState(state)
+		if err == nil && parsed.Finished() {
+			err = fmt.Errorf("%w: trial %d", tune.ErrFinished, trial)
+		}
+		if err != nil {
+			return err
+		}
+		return s.write(ctx, tx, trial, changes...)
+	})
+}
+
+func (s *Storage) write(ctx context.Context, tx *sql.Tx, trial int64, changes ...tune.Change) error {
+	for _, c := range changes {
+		var err error
+		switch c.Kind {
+		case tune.SetParam:
+			var json string
+			if json, err = tune.MarshalDistribution(c.Dist); err == nil {
+				_, err = s.exec(ctx, tx, s.dialect.insertOrSet("trial_params", []string{"trial_id", "param_name"}, "param_value", "distribution_json"), trial, c.Key, c.Value, json)
+			}
+		case tune.SetReport:
+			value, kind := typed(c.Value)
+			query := "INSERT INTO trial_intermediate_values (trial_id, step, intermediate_value, intermediate_value_type) SELECT ?, ?, ?, ? WHERE NOT EXISTS (SELECT 1 FROM trial_intermediate_values WHERE trial_id = ? AND step = ?)"
+			if s.dialect.numbered { // a parameter in a SELECT list has no type by itself
+				query = "INSERT INTO trial_intermediate_values (trial_id, step, intermediate_value, intermediate_value_type) VALUES (?, ?, ?, ?) ON CONFLICT (trial_id, step) DO NOTHING"
+				_, err = s.exec(ctx, tx, query, trial, c.Step, value, kind)
+			} else {
+				_, err = s.exec(ctx, tx, query, trial, c.Step, value, kind, trial, c.Step)
+			}
+		case tune.SetUserAttr, tune.SetSystemAttr:
+			table := attributes("trial", c.Kind == tune.SetSystemAttr)
+			_, err = s.exec(ctx, tx, s.dialect.insertOrSet(table, []string{"trial_id", s.dialect.key}, "value_json"), trial, c.Key, c.JSON)
+		case tune.SetState:
+			err = s.writeState(ctx, tx, trial, c)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *Storage) writeState(ctx context.Context, tx *sql.Tx, trial int64, c tune.Change) error {
+	for i, v := range c.Values {
+		value, kind := typed(v)
+		if _, err := s.exec(ctx, tx, s.dialect.insertOrSet("trial_values", []string{"trial_id", "objective"}, "value", "value_type"), trial, i, value, kind); err != nil {
+			return err
+		}
+	}
+	column := "datetime_complete"
+	if c.State == tune.Running {
+		column = "datetime_start"
+	}
+	_, err := s.exec(ctx, tx, "UPDATE trials SET state = ?, "+column+" = ? WHERE trial_id = ?", c.State.String(), stamp(c.Time), trial)
+	return err
+}
+
+// typed is a number as two columns: databases have neither NaN nor infinity.
+func typed(v float64) (value any, kind string) {
+	switch {
+	case math.IsNaN(v):
+		return nil, "NAN"
+	case math.IsInf(v, 1):
+		return nil, "INF_POS"
+	case math.IsInf(v, -1):
+		return nil, "INF_NEG"
+	}
+	return v, "FINITE"
+}
+
+func untyped(value sql.NullFloat64, kind string) float64 {
+	switch kind {
+	case "INF_POS":
+		return math.Inf(1)
+	case "INF_NEG":
+		return math.Inf(-1)
+	case "FINITE":
+		return value.Float64
+	}
+	return math.NaN()
+}
+
+// Beat implements tune.Heartbeater.
+func (s *Storage) Beat(ctx context.Context, trial int64) error { return s.beat(ctx, s.db, trial) }
+
+func (s *Storage) beat(ctx context.Context, q querier, trial int64) error {
+	r, err := s.exec(ctx, q, "UPDATE trial_heartbeats SET heartbeat = CURRENT_TIMESTAMP WHERE trial_id = ?", trial)
+	if err != nil {
+		return err
+	}
+	if n, err := r.RowsAffected(); err != nil || n > 0 {
+		return err
+	}
+	_, err = s.exec(ctx, q, "INSERT INTO trial_heartbeats (trial_id, heartbeat) VALUES (?, CURRENT_TIMESTAMP)", trial)
+	return err
+}
+
+// Stale implements tune.Heartbeater.
+func (s *Storage) Stale(ctx context.Context, study int64, grace time.Duration) ([]int64, error) {
+	var out []int64
+	query := "SELECT t.trial_id FROM trials t JOIN trial_heartbeats h ON h.trial_id = t.trial_id WHERE t.study_id = ? AND t.state = 'RUNNING' AND " +
+		fmt.Sprintf(s.dialect.age, "h.heartbeat") + " > ?"
+	err := s.each(ctx, s.db, query, []any{study, grace.Seconds()}, func(scan func(...any) error) error {
+		var id int64
+		err := scan(&id)
+		out = append(out, id)
+		return err
+	})
+	return out, err
+}
+
+// Trials implements tune.Storage.
+func (s *Storage) Trials(ctx context.Context, study int64) ([]*tune.Trial, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	known := s.finished[study]
+	if known == nil {
+		known = map[int64]*tune.Trial{}
+		s.finished[study] = known
+	}
+	all, fresh, err := s.heads(ctx, study, known)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.bodies(ctx, study, fresh); err != nil {
+		return nil, err
+	}
+	for id, t := range fresh {
+		if t.State.Finished() {
+			known[id] = t
+		}
+	}
+	return all, nil
+}
+
+// heads reads the trials that are not known; fresh are those, by ID.
+func (s *Storage) heads(ctx context.Context, study int64, known map[int64]*tune.Trial) (all []*tune.Trial, fresh map[int64]*tune.Trial, err error) {
+	// the known ones are most often a prefix: read from its end on
+	after := int64(0)
+	ids := slices.Sorted(maps.Keys(known))
+	for i, id := range ids {
+		if known[id].Number != i {
+			break
+		}
+		after = id
+		all = append(all, known[id])
+	}
+	fresh = map[int64]*tune.Trial{}
+	query := "SELECT trial_id, number, state, datetime_start, datetime_complete FROM trials WHERE study_id = ? AND trial_id > ? ORDER BY trial_id"
+	err = s.each(ctx, s.db, query, []any{study, after}, func(scan func(...any) error) error {
+		t := &tune.Trial{}
+		var state string
+		var start, end any
+		if err := scan(&t.ID, &t.Number, &state, &start, &end); err != nil {
+			return err
+		}
+		if k := known[t.ID]; k != nil {
+			all = append(all, k)
+			return nil
+		}
+		var err error
+		if t.State, err = tune.ParseState(state); err == nil {
+			t.Start, err = readTime(start)
+		}
+		if err == nil {
+			t.End, err = readTime(end)
+		}
+		all, fresh[t.ID] = append(all, t), t
+		return err
+	})
+	return all, fresh, err
+}
+
+// readTime takes what drivers make of a time without a zone, which is UTC.
+func readTime(v any) (time.Time, error) {
+	switch x := v.(type) {
+	case nil:
+		return time.Time{}, nil
+	case time.Time:
+		return time.Date(x.Year(), x.Month(), x.Day(), x.Hour(), x.Minute(), x.Second(), x.Nanosecond(), time.UTC), nil
+	case []byte:
+		return readTime(string(x))
+	case string:
+		return time.Parse("2006-01-02 15:04:05.999999", strings.Replace(strings.TrimSuffix(x, "Z"), "T", " ", 1))
+	}
+	return time.Time{}, fmt.Errorf("a %T is no time", v)
+}
+
+// bodies reads what belongs to the fresh trials.
+func (s *Storage) bodies(ctx context.Context, study int64, fresh map[int64]*tune.Trial) error {
+	if len(fresh) == 0 {
+		return nil
+	}
+	first := slices.Min(slices.Collect(maps.Keys(fresh)))
+	var id int64
+	read := func(columns, table, order string, into []any, add func(t *tune.Trial) error) error {
+		query := "SELECT c.trial_id, " + columns + " FROM " + table + " c JOIN trials t ON t.trial_id = c.trial_id WHERE t.study_id = ? AND c.trial_id >= ? ORDER BY c.trial_id" + order
+		return s.each(ctx, s.db, query, []any{study, first}, func(scan func(...any) error) error {
+			if err := scan(append([]any{&id}, into...)...); err != nil {
+				return err
+			}
+			if t := fresh[id]; t != nil {
+				return add(t)
+			}
+			return nil
+		})
+	}
+	var key, text string
+	var value sql.NullFloat64
+	var step int64
+	dists := map[string]tune.Distribution{} // most trials share them
+	err := read("c.param_name, c.param_value, c.distribution_json", "trial_params", "", []any{&key, &value, &text}, func(t *tune.Trial) error {
+		d := dists[text]
+		if d == nil {
+			var err error
+			if d, err = tune.UnmarshalDistribution(text); err != nil {
+				return err
+			}
+			dists[text] = d
+		}
+		t.Apply(tune.Change{Kind: tune.SetParam, Key: key, Value: value.Float64, Dist: d})
+		return nil
+	})
+	if err == nil {
+		err = read("c.value, c.value_type", "trial_values", ", c.objective", []any{&value, &text}, func(t *tune.Trial) error {
+			t.Values = append(t.Values, untyped(value, text))
+			return nil
+		})
+	}
+	if err == nil {
+		err = read("c.step, c.intermediate_value, c.intermediate_value_type", "trial_intermediate_values", "", []any{&step, &value, &text}, func(t *tune.Trial) error {
+			t.Apply(tune.Change{Kind: tune.SetReport, Step: step, Value: untyped(value, text)})
+			return nil
+		})
+	}
+	for _, kind := range []tune.ChangeKind{tune.SetUserAttr, tune.SetSystemAttr} {
+		if err != nil {
+			return err
+		}
+		err = read("c."+s.dialect.key+", c.value_json", attributes("trial", kind == tune.SetSystemAttr), "", []any{&key, &text}, func(t *tune.Trial) error {
+			t.Apply(tune.Change{Kind: kind, Key: key, JSON: text})
+			return nil
+		})
+	}
+	return err
+}
