@@ -24,8 +24,11 @@ const (
 	dateTimeOriginalTag = 0x9003
 )
 
-// ReadCaptureFile reads when and where the picture in a file was taken. A
-// picture without EXIF has the zero Capture.
+// ReadCapture reads when and where a picture was taken from the beginning of its
+// file. A picture without EXIF has the zero Capture.
+func ReadCapture(head []byte) Capture { return capture(exifBlock(head)) }
+
+// ReadCaptureFile reads when and where the picture in a file was taken.
 func ReadCaptureFile(path string) (Capture, error) {
 	f, err := os.Open(path)
 	if err != nil {
@@ -37,7 +40,7 @@ func ReadCaptureFile(path string) (Capture, error) {
 	if n == 0 && err != nil {
 		return Capture{}, fmt.Errorf("%s: %w", path, ErrFormat)
 	}
-	return capture(exifBlock(head[:n])), nil
+	return ReadCapture(head[:n]), nil
 }
 
 // exifBlock finds the TIFF structure that holds a picture's EXIF, nil where

@@ -66,5 +66,10 @@ pillow("stripsjpeg.tif", color, compression="jpeg", quality=90)
 color.save("turned.tif", tiffinfo={274: 6})
 golden("turned.tif", np.rot90(rgb, -1))
 
+exif = Image.Exif()
+exif[0x8769] = {0x9003: "2024:05:06 07:08:09"}
+exif[0x8825] = {1: "S", 2: (19.0, 30.0, 36.0), 3: "E", 4: (23.0, 15.0, 0.0)}
+color.resize((20, 15)).save("gps.jpg", exif=exif)
+
 with open("formats.txt", "w") as f:
     print("python", sys.version.split()[0], "numpy", np.__version__, "Pillow", PIL.__version__, "tifffile", tifffile.__version__, "imagecodecs", imagecodecs.__version__, "seed 7", file=f)
