@@ -8,7 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// BenchmarkCOCOFiles measures the files of testdata/bench_coco.py in the folder
+// BenchmarkCOCOFiles measures the files of bench/cocoeval/cocoeval.py in the folder
 // that WILDTRAIN_COCO_BENCH names.
 func BenchmarkCOCOFiles(b *testing.B) {
 	dir := os.Getenv("WILDTRAIN_COCO_BENCH")

@@ -1,8 +1,8 @@
 """The size at which evaluation speed is measured: 5,000 pictures, about 36,000 objects and 500,000
 detections of 80 classes, made up with a seed; and the peers' time on it.
 
-    python bench_coco.py make DIR            writes DIR/gt.json and DIR/dt.json
-    python bench_coco.py peer DIR            times faster_coco_eval on them
+    python cocoeval.py make DIR            writes DIR/gt.json and DIR/dt.json
+    python cocoeval.py peer DIR            times faster_coco_eval on them
 """
 import json, resource, sys, time
 from pathlib import Path
