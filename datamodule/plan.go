@@ -18,6 +18,7 @@ const (
 	streamRebalance
 	streamRepeat
 	streamScale
+	streamClusters
 )
 
 // plan says which pictures an epoch's batches hold, before anything is decoded.
