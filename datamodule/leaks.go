@@ -151,7 +151,7 @@ func nearDuplicates(splits []Split, hashes [][]fingerprint, most int) []Leak {
 				}
 				key := f.hash << (64 - to) >> (64 - to + from)
 				for _, a := range buckets[key] {
-					d := distance(hashes[a.split][a.record].hash, f.hash)
+					d := bitsApart(hashes[a.split][a.record].hash, f.hash)
 					if a.split == k || d > most {
 						continue
 					}

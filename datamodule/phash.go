@@ -174,4 +174,4 @@ func (r Record) source() string {
 
 func everyPicture(Record) bool { return true }
 
-func distance(a, b uint64) int { return bits.OnesCount64(a ^ b) }
+func bitsApart(a, b uint64) int { return bits.OnesCount64(a ^ b) }

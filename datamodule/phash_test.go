@@ -34,7 +34,7 @@ func TestNearDuplicatesAreAll(t *testing.T) {
 				for i, f := range hashes[b] {
 					best, bestAt := most+1, -1
 					for j, g := range hashes[a] {
-						if d := distance(f.hash, g.hash); f.ok && g.ok && d < best {
+						if d := bitsApart(f.hash, g.hash); f.ok && g.ok && d < best {
 							best, bestAt = d, j
 						}
 					}

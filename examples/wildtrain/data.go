@@ -62,6 +62,12 @@ func (a *app) dataCheck() verb {
 		keys: []key{{"distance", "BITS", false, fmt.Sprintf("how much near duplicates may differ, 0 to 15; %d unless given", leaks.Distance)}},
 		example: "wildtrain data check data.root=DATA\n" +
 			"wildtrain data check data.root=DATA data.format=coco distance=8 --json",
+		after: "Told are: labels that are wrong, with file and line; pictures that cannot be read; how many boxes each class has in each split; sizes of boxes and pictures; pictures that are, wholly or in part, in two splits. Errors end with exit code 1; warnings and leaks do not.",
+		json: []result{
+			{"root", "of the data"}, {"classes", "names in the order of class ids"},
+			{"splits", "of each: `split`, `images`, `negatives`, `boxes`, `crowd`, `difficult`, `classes`, `box_sizes`, `image_sizes` and more"},
+			{"problems", "of each: `split`, `file`, `line`, `message`, `warning`"}, {"leaks", "of each: `kind`, the places `a` and `b`, `distance`"},
+		},
 		run: func(ctx context.Context, own map[string]string, overrides []string) error {
 			v := values{own: own}
 			leaks.Distance = v.number("distance", leaks.Distance)
@@ -96,6 +102,7 @@ func (a *app) dataStats() verb {
 		keys: []key{{"split", "NAMES", false, "splits to measure, with commas; train unless given"}},
 		example: "wildtrain data stats data.root=DATA\n" +
 			"wildtrain data stats data.root=DATA split=train,val --json",
+		json: []result{{"split images pixels", "what was measured"}, {"mean std", "of red, green and blue, as shares of 255"}},
 		run: func(ctx context.Context, own map[string]string, overrides []string) error {
 			d, err := a.detectionData(overrides, nil)
 			if err != nil {
@@ -140,6 +147,8 @@ func (a *app) dataShow() verb {
 		},
 		example: "wildtrain data show data.root=DATA\n" +
 			"wildtrain data show data.root=DATA split=val limit=50 out=val.html",
+		after: "The page needs no other file. Pictures can be filtered by split, class and name; a click shows one in full width.",
+		json:  []result{{"out", "the page"}, {"images", "how many it shows"}},
 		run: func(ctx context.Context, own map[string]string, overrides []string) error {
 			v := values{own: own}
 			c.Limit, c.Side = v.number("limit", c.Limit), v.number("side", c.Side)

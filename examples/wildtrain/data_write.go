@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"strconv"
 	"strings"
 
 	"github.com/wildtrain/sdk/datamodule"
+	"github.com/wildtrain/sdk/pipeline"
 )
 
 // writing are the keys of verbs that write a new dataset.
@@ -16,6 +18,14 @@ func writing(more ...key) []key {
 		{"out", "FOLDER", true, "the new dataset; must not be there yet"},
 		{"format", "FORMAT", false, "coco, yolo, voc, label_studio or csv; coco unless given"},
 		splitKey,
+	}, more...)
+}
+
+// written are the keys of what such verbs tell.
+func written(more ...result) []result {
+	return append([]result{
+		{"out format images boxes", "what was written"},
+		{"lost_crowd lost_difficult lost_areas lost_masks", "boxes of which the format has no place for that"},
 	}, more...)
 }
 
@@ -31,6 +41,8 @@ func (a *app) dataConvert() verb {
 		),
 		example: "wildtrain data convert data.root=DATA out=yolo format=yolo pictures=link\n" +
 			"wildtrain data convert data.root=DATA out=new format=coco splits=0.8,0.1,0.1 group=flight,looks",
+		after: "What keeps pictures together when new splits are made: `flight` and `camp`, the number after that word in the name or a folder; `folder`; `source`, the picture that tiles come from; `looks`, near duplicates; `time` or `time:30m`, taken with shorter pauses (EXIF); `gps` or `gps:500`, taken within so many metres (EXIF); `name:PATTERN`, what a regular expression finds in the name. Several join their groups. Each split gets its share of pictures, of those without boxes and of every class, as nearly as whole groups allow.",
+		json:  written(),
 		run: func(ctx context.Context, own map[string]string, overrides []string) error {
 			v := values{own: own}
 			o := datamodule.ConvertOptions{Pictures: own["pictures"], Clip: v.bool("clip", false)}
@@ -133,6 +145,7 @@ func (a *app) dataTile() verb {
 	return verb{
 		name: "tile", short: "Cut large pictures into tiles, with their boxes", settings: true,
 		keys: writing(
+			key{"source", "FILE_FOLDER_OR_PATTERN", false, "pictures without annotations to cut wholly, instead of data.root; a TIFF may be of any size"},
 			key{"rule", "NAME", false, "default (tiles of 640 px that overlap by 128 and lose no edge) or wildata (WilData's: 512, stride 416)"},
 			key{"size", "PIXELS", false, "side of a tile"},
 			key{"stride", "PIXELS", false, "from one tile to the next"},
@@ -144,21 +157,19 @@ func (a *app) dataTile() verb {
 			key{"seed", "NUMBER", false, "of the choice of tiles without boxes; 0 unless given"},
 		),
 		example: "wildtrain data tile data.root=DATA out=tiles\n" +
-			"wildtrain data tile data.root=DATA out=tiles format=yolo rule=wildata size=512 stride=416",
+			"wildtrain data tile data.root=DATA out=tiles format=yolo rule=wildata size=512 stride=416\n" +
+			"wildtrain data tile source=orthomosaic.tif out=tiles size=1024",
+		json: written(result{"dark fragments lost_boxes", "tiles left out for being dark, parts of boxes too small to stay, boxes in no tile"}),
 		run: func(ctx context.Context, own map[string]string, overrides []string) error {
 			t, err := tileConfig(own)
 			if err != nil {
 				return err
 			}
-			d, err := a.detectionData(overrides, nil)
+			d, splits, err := a.toTile(ctx, own, overrides, &t)
 			if err != nil {
 				return err
 			}
 			defer d.Close()
-			splits, err := chosen(ctx, d, own["split"])
-			if err != nil {
-				return err
-			}
 			v := values{own: own}
 			format := datamodule.Source(v.text("format", string(datamodule.COCO)))
 			tiled, err := datamodule.Tile(ctx, own["out"], format, d.Classes(), splits, t)
@@ -168,6 +179,34 @@ func (a *app) dataTile() verb {
 			return a.tellWritten(own["out"], format, splits, &tiled.Converted, map[string]int{"dark": tiled.Dark, "fragments": tiled.Fragments, "lost_boxes": tiled.LostBoxes})
 		},
 	}
+}
+
+// toTile opens what is to be cut: a dataset, or pictures as they are.
+func (a *app) toTile(ctx context.Context, own map[string]string, overrides []string, t *datamodule.TileConfig) (*datamodule.Detection, []datamodule.Split, error) {
+	byWindow := func(c *datamodule.Config) { c.ByWindow = true }
+	if own["source"] == "" {
+		d, err := a.detectionData(overrides, byWindow)
+		if err != nil {
+			return nil, nil, err
+		}
+		splits, err := chosen(ctx, d, own["split"])
+		return d, splits, err
+	}
+	s, err := pipeline.Compose(a.options(overrides))
+	if err != nil {
+		return nil, nil, err
+	}
+	byWindow(&s.Data)
+	d, err := datamodule.Images(s.Data, sources(own["source"])...)
+	if err != nil {
+		return nil, nil, err
+	}
+	splits, err := d.Pictures(ctx)
+	for i := range splits {
+		splits[i].Name = "train" // to be annotated
+	}
+	t.MaxNegatives = math.MaxInt
+	return d, splits, err
 }
 
 // tileConfig is a rule with what the keys change of it.
