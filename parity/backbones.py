@@ -1,9 +1,14 @@
 """Backbone parity: torchvision's and timm's image classifiers with weights that follow the rule.
 
-    python backbones.py dump NAME [--classes K] --sizes 64x96 224x224 --out DIR
-    python backbones.py facts NAMES.txt    # rewrites ../torch/nn/backbone/testdata/{facts.json,keys.json.gz}
+    python backbones.py forward NAME --batch N --sizes 64x96 224x224 --out FILE   # logits and features
+    python backbones.py step NAME --batch N --sizes 64x64 --out FILE              # loss, gradients, statistics
+    python backbones.py initial NAME --out FILE    # mean, deviation, largest of every tensor as made
+    python backbones.py facts NAMES.txt            # rewrites testdata/{facts.json,keys.json.gz} of torch/nn/backbone
+    python backbones.py goldens                    # rewrites testdata/{forward,step}.safetensors there
+    python backbones.py serve                      # the verbs above, one a line of standard input
 
 NAME is spelled as backbone.Lookup takes it: "resnet18", "timm/convnext_tiny". Nothing is downloaded.
+All networks have 1000 classes.
 """
 
 import argparse
@@ -11,6 +16,8 @@ import gzip
 import json
 import os
 import platform
+import shlex
+import sys
 from importlib import metadata
 from pathlib import Path
 
@@ -26,6 +33,18 @@ import rule
 HERE = Path(__file__).resolve().parent
 DATA = HERE.parent / "torch" / "nn" / "backbone" / "testdata"
 
+# What the checked-in goldens hold: small networks of every family and library, small inputs that are not square
+# where the peer takes such, and two networks for a step of training.
+SMALL = {
+    "resnet18": "64x97", "wide_resnet50_2": "32x32", "resnext50_32x4d": "64x64", "mobilenet_v3_small": "64x97",
+    "mobilenetv3_small_100": "64x97", "tf_mobilenetv3_small_100": "65x97", "efficientnet_b0": "64x97",
+    "timm/efficientnet_b1": "64x64", "tf_efficientnet_b0": "65x97", "efficientnet_v2_s": "64x64",
+    "efficientnetv2_s": "64x64", "regnet_y_400mf": "64x97", "regnety_004": "64x97", "convnext_tiny": "64x97",
+    "timm/convnext_tiny": "64x97", "swin_t": "64x97", "swin_tiny_patch4_window7_224": "256x224", "vit_b_32": "96x96",
+    "vit_tiny_patch16_224": "48x80", "vit_small_patch14_dinov2": "70x42", "vit_small_patch14_reg4_dinov2": "70x42",
+}
+STEPS = {"resnet18": "64x64", "vit_small_patch16_224": "64x64"}
+
 
 def versions():
     found = {n: metadata.version(n) for n in ("timm", "torchvision", "torch", "numpy", "safetensors")}
@@ -36,11 +55,11 @@ def of_torchvision(name):
     return not name.startswith("timm/") and name in torchvision.models.list_models(module=torchvision.models)
 
 
-def network(name, classes, **settings):
+def network(name, **settings):
     """The peer's network with its own initialisation."""
     if of_torchvision(name):
-        return torchvision.models.get_model(name, weights=None, num_classes=classes, **settings)
-    return timm.create_model(name.removeprefix("timm/"), pretrained=False, num_classes=classes, **settings)
+        return torchvision.models.get_model(name, weights=None, **settings)
+    return timm.create_model(name.removeprefix("timm/"), pretrained=False, num_classes=1000, **settings)
 
 
 def value(key, t):
@@ -50,9 +69,12 @@ def value(key, t):
     return torch.from_numpy(rule.spread(key, tuple(t.shape)))
 
 
-def ruled(net):
-    """The same network with every entry of its state dict set by the rule."""
-    net.load_state_dict({k: value(k, v) for k, v in net.state_dict().items()}, strict=True)
+def ruled(name, **settings):
+    """The peer's network with every entry of its state dict set by the rule."""
+    computes = name.startswith("regnet_y") or "swin" in name  # widths, buffers that are not in the state
+    with torch.device("cpu" if computes else "meta"):
+        net = network(name, **settings)
+    net.load_state_dict({k: value(k, v) for k, v in net.state_dict().items()}, strict=True, assign=True)
     return net
 
 
@@ -65,7 +87,7 @@ def last(net):
     return [m for m in net.modules() if isinstance(m, torch.nn.Linear)][-1]
 
 
-def at_size(name, net, classes, height, width):
+def at_size(name, net, height, width):
     """A network for images of another size: ViTs resample their position embeddings by the library's own way."""
     native = getattr(net, "image_size", None)
     if native and of_torchvision(name):  # torchvision's ViT takes square images of one size
@@ -73,17 +95,13 @@ def at_size(name, net, classes, height, width):
 
         if (height, width) == (native, native):
             return net
-        other = network(name, classes, image_size=height)
+        other = network(name, image_size=height)
         other.load_state_dict(interpolate_embeddings(height, net.patch_size, net.state_dict()))
         return other
     if getattr(net, "pos_embed", None) is not None:  # timm's ViT
-        other = network(name, classes, dynamic_img_size=True)
-        other.load_state_dict(net.state_dict())
-        return other
+        return ruled(name, dynamic_img_size=True)
     if hasattr(net, "set_input_size"):  # timm's Swin
-        other = network(name, classes, img_size=(height, width))
-        other.load_state_dict(net.state_dict())
-        return other
+        return ruled(name, img_size=(height, width))
     return net
 
 
@@ -97,17 +115,74 @@ def forward(net, x):
     return {"logits": logits.contiguous(), "features": seen["features"].contiguous()}
 
 
-def dump(args):
-    net = ruled(network(args.name, args.classes))
-    args.out.mkdir(parents=True, exist_ok=True)
-    save_file({k: v.contiguous() for k, v in net.state_dict().items()}, args.out / "weights.safetensors")
-    results = {}
-    for size in args.sizes:
+def results(name, batch, sizes):
+    """Outputs at all sizes, under SIZE.logits and SIZE.features."""
+    net, out = ruled(name), {}
+    for size in sizes:
         height, width = map(int, size.split("x"))
-        out = forward(at_size(args.name, net, args.classes, height, width), images(args.batch, height, width))
-        results |= {f"{size}.{k}": v for k, v in out.items()}
-    notes = {"name": args.name, "batch": str(args.batch), "versions": json.dumps(versions())}
-    save_file(results, args.out / "out.safetensors", notes)
+        found = forward(at_size(name, net, height, width), images(batch, height, width))
+        out |= {f"{size}.{k}": v for k, v in found.items()}
+    return out
+
+
+def run_forward(args):
+    save_file(results(args.name, args.batch, args.sizes), args.out)
+
+
+def stepped(name, batch, size):
+    """One training step's loss, gradients and batch norm statistics, with the rates of dropping at zero.
+
+    A gradient is stored as its sum, its norm and its inner product with the rule's numbers for its name.
+    """
+    height, width = map(int, size.split("x"))
+    settings = {"img_size": (height, width)} if name.startswith("vit_") and not of_torchvision(name) else {}
+    net = ruled(name, **settings).train()
+    for m in net.modules():
+        if isinstance(m, torch.nn.Dropout):
+            m.p = 0.0
+    net.load_state_dict({k: gentle(k, v) for k, v in net.state_dict().items()})
+    loss = torch.nn.functional.cross_entropy(net(images(batch, height, width)), torch.arange(batch) * 7)
+    loss.backward()
+    out = {"loss": loss.detach().reshape(1)}
+    for k, p in net.named_parameters():
+        g, probe = p.grad.double(), torch.from_numpy(rule.tensor(k, tuple(p.shape), 0, 1)).double()
+        out["gradient." + k] = torch.stack([g.sum(), g.norm(), (g * probe).sum()]).float()
+    for k, v in net.state_dict().items():
+        if k.endswith(("running_mean", "running_var")):
+            out[k] = v.clone()
+    return out
+
+
+def gentle(key, t):
+    """The rule's numbers, scaled such that a random network's gradients are of the size that training has."""
+    if t.dim() > 1:
+        return t * 0.5
+    return t
+
+
+def run_step(args):
+    save_file(stepped(args.name, args.batch, args.sizes[0]), args.out)
+
+
+def run_initial(args):
+    torch.manual_seed(0)
+    out = {}
+    for k, v in network(args.name).named_parameters():
+        v = v.detach().double()
+        out[k] = torch.stack([v.mean(), v.std(correction=0), v.abs().max()])
+    save_file(out, args.out)
+
+
+def goldens(_):
+    DATA.mkdir(exist_ok=True)
+    out = {}
+    for name, size in SMALL.items():
+        out |= {f"{name} {k}": v for k, v in results(name, 1, [size]).items()}
+    save_file(out, DATA / "forward.safetensors", {"versions": json.dumps(versions())})
+    out = {}
+    for name, size in STEPS.items():
+        out |= {f"{name} {size}.{k}": v for k, v in stepped(name, 4, size).items()}
+    save_file(out, DATA / "step.safetensors", {"versions": json.dumps(versions())})
 
 
 def preprocessing(name, net):
@@ -132,8 +207,8 @@ def facts(args):
     DATA.mkdir(exist_ok=True)
     told, keys = {}, {}
     for name in args.names.read_text().split():
-        with torch.device("meta"):
-            net = network(name, 1000)
+        with torch.device("cpu" if name.startswith("regnet_y") else "meta"):  # torchvision's RegNet computes its widths
+            net = network(name)
         head = last(net)
         size, mean, std = preprocessing(name, net)
         dropout, paths = drop_rates(net)
@@ -144,26 +219,34 @@ def facts(args):
             "dropout": dropout, "paths": [min(paths), max(paths), len(paths)] if paths else [], "norms": sorted(norms),
         }
         keys[name] = {k: [str(v.dtype).removeprefix("torch."), *v.shape] for k, v in net.state_dict().items()}
-        print(name, told[name])
-    text = json.dumps({"versions": versions(), "networks": told}, indent=1)
-    (DATA / "facts.json").write_text(text + "\n")
+    lines = ",\n".join(f"  {json.dumps(k)}: {json.dumps(v)}" for k, v in told.items())
+    (DATA / "facts.json").write_text(f'{{"versions": {json.dumps(versions())}, "networks": {{\n{lines}\n}}}}\n')
     with gzip.GzipFile(DATA / "keys.json.gz", "wb", compresslevel=9, mtime=0) as f:
         f.write(json.dumps(keys, separators=(",", ":")).encode())
+
+
+def serve(parser):
+    for line in sys.stdin:
+        args = parser.parse_args(shlex.split(line))
+        args.run(args)
+        print("done", args.name, flush=True)
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     verbs = parser.add_subparsers(dest="verb", required=True)
-    p = verbs.add_parser("dump")
-    p.set_defaults(run=dump)
-    p.add_argument("name")
-    p.add_argument("--classes", type=int, default=7)
-    p.add_argument("--batch", type=int, default=2)
-    p.add_argument("--sizes", nargs="+", required=True)
-    p.add_argument("--out", type=Path, required=True)
+    for verb, run in (("forward", run_forward), ("step", run_step), ("initial", run_initial)):
+        p = verbs.add_parser(verb)
+        p.set_defaults(run=run)
+        p.add_argument("name")
+        p.add_argument("--batch", type=int, default=2)
+        p.add_argument("--sizes", nargs="+")
+        p.add_argument("--out", type=Path, required=True)
     p = verbs.add_parser("facts")
     p.set_defaults(run=facts)
     p.add_argument("names", type=Path, help="a file with the output of backbone.Names")
+    verbs.add_parser("goldens").set_defaults(run=goldens)
+    verbs.add_parser("serve").set_defaults(run=lambda _: serve(parser))
     args = parser.parse_args()
     args.run(args)
 

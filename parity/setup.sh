@@ -7,11 +7,11 @@ dir=${1:?usage: setup.sh DIR}
 python=${PYTHON:-python3}
 [ -x "$dir/bin/python" ] || "$python" -m venv "$dir"
 "$dir/bin/pip" install --quiet --disable-pip-version-check \
-	torch==2.15.0 torchvision==0.29.2 ultralytics==8.4.190 \
+	torch==2.15.0 torchvision==0.29.2 timm==1.0.31 ultralytics==8.4.190 \
 	pycocotools==2.0.11 scikit-learn==1.9.1 hydra-core==1.3.8 omegaconf==2.3.1 safetensors==0.8.0 numpy==2.4.6 \
 	opencv-python==5.0.0.93 pillow==13.0.0
 "$dir/bin/python" - <<'EOF'
 from importlib import metadata
-for name in ("torch", "torchvision", "ultralytics", "pycocotools", "safetensors", "numpy", "opencv-python", "pillow"):
+for name in ("torch", "torchvision", "timm", "ultralytics", "pycocotools", "safetensors", "numpy", "opencv-python", "pillow"):
     print(name, metadata.version(name))
 EOF

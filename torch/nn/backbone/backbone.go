@@ -79,7 +79,9 @@ func (s *site) norm(eps, momentum float64) normLayer {
 		if s.FrozenNorm {
 			return nn.NewFrozenBatchNorm2d(b, channels, eps)
 		}
-		return nn.NewBatchNorm2d(b, channels, eps, momentum)
+		l := nn.NewBatchNorm2d(b, channels, eps, momentum)
+		s.store.Register(l)
+		return l
 	}
 }
 

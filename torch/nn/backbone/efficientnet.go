@@ -51,11 +51,14 @@ var efficientV2 = map[string]efficientConfig{
 func efficientNets() []Spec {
 	var specs []Spec
 	for i, v := range []struct {
-		width, depth, dropout float64
-		size, timmSize        int
+		width, depth, dropout  float64
+		size, timmSize, tfSize int
+		timmStats              [2][3]float64
 	}{
-		{1.0, 1.0, 0.2, 224, 224}, {1.0, 1.1, 0.2, 240, 240}, {1.1, 1.2, 0.3, 288, 260}, {1.2, 1.4, 0.3, 300, 300},
-		{1.4, 1.8, 0.4, 380, 380}, {1.6, 2.2, 0.4, 456, 456}, {1.8, 2.6, 0.5, 528, 528}, {2.0, 3.1, 0.5, 600, 600},
+		{1.0, 1.0, 0.2, 224, 224, 224, imageNet}, {1.0, 1.1, 0.2, 240, 240, 240, halves},
+		{1.1, 1.2, 0.3, 288, 256, 260, imageNet}, {1.2, 1.4, 0.3, 300, 288, 300, imageNet},
+		{1.4, 1.8, 0.4, 380, 320, 380, imageNet}, {1.6, 2.2, 0.4, 456, 448, 456, imageNet},
+		{1.8, 2.6, 0.5, 528, 528, 528, imageNet}, {2.0, 3.1, 0.5, 600, 600, 600, imageNet},
 	} {
 		c := efficientB0
 		c.width, c.depth = v.width, v.depth
@@ -66,15 +69,15 @@ func efficientNets() []Spec {
 		tf.eps, tf.same = 1e-3, true
 		s := spec(Torchvision, "efficientnet", fmt.Sprintf("efficientnet_b%d", i), "classifier.1", v.size, c.build)
 		s.Dropout, s.StochasticDepth = v.dropout, 0.2
-		specs = append(specs, s,
-			spec(Timm, "efficientnet", fmt.Sprintf("efficientnet_b%d", i), "classifier", v.timmSize, timm.build),
-			spec(Timm, "efficientnet", fmt.Sprintf("tf_efficientnet_b%d", i), "classifier", v.timmSize, tf.build))
+		t := spec(Timm, "efficientnet", s.Name, "classifier", v.timmSize, timm.build)
+		t.Mean, t.Std = v.timmStats[0], v.timmStats[1]
+		specs = append(specs, s, t, spec(Timm, "efficientnet", "tf_"+s.Name, "classifier", v.tfSize, tf.build))
 	}
 	for _, v := range []struct {
-		name                 string
-		dropout              float64
-		size, timmSize, tfIn int
-		stats                [2][3]float64
+		name                   string
+		dropout                float64
+		size, timmSize, tfSize int
+		stats                  [2][3]float64
 	}{{"s", 0.2, 384, 288, 300, imageNet}, {"m", 0.3, 480, 320, 384, imageNet}, {"l", 0.4, 480, 384, 384, halves}} {
 		c := efficientV2[v.name]
 		timm, tf := c, c
@@ -82,7 +85,7 @@ func efficientNets() []Spec {
 		tf.same = true
 		s := spec(Torchvision, "efficientnet", "efficientnet_v2_"+v.name, "classifier.1", v.size, c.build)
 		s.Dropout, s.StochasticDepth, s.Mean, s.Std = v.dropout, 0.2, v.stats[0], v.stats[1]
-		t := spec(Timm, "efficientnet", "tf_efficientnetv2_"+v.name, "classifier", v.tfIn, tf.build)
+		t := spec(Timm, "efficientnet", "tf_efficientnetv2_"+v.name, "classifier", v.tfSize, tf.build)
 		t.Mean, t.Std = halves[0], halves[1]
 		specs = append(specs, s, t, spec(Timm, "efficientnet", "efficientnetv2_"+v.name, "classifier", v.timmSize, timm.build))
 	}

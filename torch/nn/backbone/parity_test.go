@@ -3,7 +3,10 @@
 package backbone_test
 
 import (
+	"bufio"
 	"fmt"
+	"io"
+	"math"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -13,75 +16,157 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/wildtrain/sdk/checkpoint"
+	"github.com/wildtrain/sdk/internal/rule"
 	"github.com/wildtrain/sdk/torch"
 	"github.com/wildtrain/sdk/torch/nn"
 	"github.com/wildtrain/sdk/torch/nn/backbone"
 )
 
-// peer runs a verb of parity/backbones.py, which leaves its files in a folder.
-func peer(t *testing.T, args ...string) string {
+// peer is a running parity/backbones.py, which answers one request after the other.
+type peer struct {
+	in  io.WriteCloser
+	out *bufio.Reader
+}
+
+func startPeer(t *testing.T) *peer {
 	t.Helper()
 	python := os.Getenv("WILDTRAIN_PEER")
 	if python == "" {
 		t.Fatal("WILDTRAIN_PEER names no Python: run make parity")
 	}
-	dir := t.TempDir()
-	args = append(append([]string{"../../../parity/backbones.py"}, args...), "--out", dir)
-	text, err := exec.Command(python, args...).CombinedOutput()
-	require.NoError(t, err, string(text))
-	return dir
+	cmd := exec.Command(python, "../../../parity/backbones.py", "serve")
+	cmd.Stderr = os.Stderr
+	in, err := cmd.StdinPipe()
+	require.NoError(t, err)
+	out, err := cmd.StdoutPipe()
+	require.NoError(t, err)
+	require.NoError(t, cmd.Start())
+	t.Cleanup(func() {
+		require.NoError(t, in.Close())
+		require.NoError(t, cmd.Wait())
+	})
+	return &peer{in: in, out: bufio.NewReader(out)}
 }
 
-// sizesOf are the inputs with which an architecture is compared: its own size
-// and others, not square where the peer takes such.
+// ask has one verb run and opens the file that it writes.
+func (p *peer) ask(t *testing.T, request ...string) *checkpoint.File {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "out.safetensors")
+	_, err := fmt.Fprintln(p.in, strings.Join(request, " "), "--out", path)
+	require.NoError(t, err)
+	answer, err := p.out.ReadString('\n')
+	require.NoError(t, err)
+	require.Equal(t, "done "+request[1]+"\n", answer)
+	f, err := checkpoint.Open(path)
+	require.NoError(t, err)
+	t.Cleanup(func() { f.Close() })
+	return f
+}
+
+// sizesOf are the inputs with which an architecture is compared: one that is not
+// its own, not square where the peer takes such, and unless -short its own.
 func sizesOf(s backbone.Spec) []string {
-	native := fmt.Sprintf("%dx%d", s.InputSize, s.InputSize)
+	other := "97x130"
 	switch {
 	case s.Family == "vit" && s.Library == backbone.Torchvision:
-		return []string{native, fmt.Sprintf("%dx%d", 6*s.Patch, 6*s.Patch)}
+		other = fmt.Sprintf("%dx%[1]d", 3*s.Patch)
 	case s.Family == "swin" && s.Library == backbone.Timm: // below, timm makes smaller windows
-		return []string{native, "256x288"}
+		other = "256x288"
 	case s.Patch > 1:
-		return []string{native, fmt.Sprintf("%dx%d", 5*s.Patch, 7*s.Patch)}
+		other = fmt.Sprintf("%dx%d", 3*s.Patch, 4*s.Patch)
 	}
-	return []string{native, "97x130"}
+	if testing.Short() {
+		return []string{other}
+	}
+	return []string{other, fmt.Sprintf("%dx%[1]d", s.InputSize)}
 }
 
-// Every backbone live against its peer: the peer's weights load without a
-// missing or unexpected key, and logits and features are equal within 1e-4 of
-// their largest, at the native size and another.
+// Every backbone live against its peer: with the same weights, logits and
+// features are equal within 1e-4 of their largest, at the native size and
+// another.
 func TestParityForward(t *testing.T) {
-	const classes, batch = 7, 2
+	p, keys := startPeer(t), peerKeys(t)
 	for _, name := range backbone.Names() {
 		t.Run(strings.ReplaceAll(name, "/", "_"), func(t *testing.T) {
 			spec, err := backbone.Lookup(name)
 			require.NoError(t, err)
 			sizes := sizesOf(spec)
-			dir := peer(t, append([]string{"dump", name, "--classes", fmt.Sprint(classes), "--batch", fmt.Sprint(batch), "--sizes"}, sizes...)...)
-			weights, err := checkpoint.Open(filepath.Join(dir, "weights.safetensors"))
-			require.NoError(t, err)
-			defer weights.Close()
-			want, err := checkpoint.Open(filepath.Join(dir, "out.safetensors"))
-			require.NoError(t, err)
-			defer want.Close()
-			store := nn.NewStore(torch.CPU, weights)
-			defer store.Close()
-			net, err := spec.Build(store.Root(), classes)
-			require.NoError(t, err)
-			require.NoError(t, store.Finish().Err())
-			for _, size := range sizes {
-				var h, w int64
-				_, err := fmt.Sscanf(size, "%dx%d", &h, &w)
-				require.NoError(t, err)
-				got := forward(t, net, batch, h, w)
-				for what, values := range got {
-					golden, err := want.Float32(size + "." + what)
+			want := p.ask(t, "forward", name, "--batch", "2", "--sizes", strings.Join(sizes, " "))
+			_, net := ruled(t, name, keys[name], rule.Spread, nil, nil)
+			for _, dim := range sizes {
+				h, w := size(t, dim)
+				for what, got := range forward(t, net, 2, h, w) {
+					golden, err := want.Float32(dim + "." + what)
 					require.NoError(t, err)
-					d := worst(values, golden)
-					t.Logf("%s %s %s: %.2g", name, size, what, d)
-					require.LessOrEqual(t, d, 1e-4, "%s %s", size, what)
+					d := worst(got, golden)
+					t.Logf("%s %s %s: %.2g", name, dim, what, d)
+					require.LessOrEqual(t, d, 1e-4, "%s %s", dim, what)
 				}
 			}
 		})
+	}
+}
+
+// One step of training, live: loss, gradients and statistics.
+func TestParityStep(t *testing.T) {
+	p, keys := startPeer(t), peerKeys(t)
+	for _, name := range []string{"resnet50", "mobilenet_v3_large", "efficientnet_b1", "tf_efficientnet_b0", "regnet_y_800mf", "timm/convnext_tiny", "swin_t"} {
+		t.Run(strings.ReplaceAll(name, "/", "_"), func(t *testing.T) {
+			golden := p.ask(t, "step", name, "--batch", "4", "--sizes", "64x96")
+			checkStep(t, golden, "", name, keys[name], 4, "64x96")
+		})
+	}
+}
+
+// Every tensor begins like the peer's: with the same mean, deviation and, as
+// far as that is no matter of luck, the same largest number.
+func TestParityInitial(t *testing.T) {
+	p := startPeer(t)
+	for _, name := range []string{
+		"resnet18", "efficientnet_b0", "timm/efficientnet_b0", "mobilenet_v3_small", "mobilenetv3_small_100", "regnet_y_400mf",
+		"convnext_tiny", "timm/convnext_tiny", "swin_t", "swin_tiny_patch4_window7_224", "vit_b_32", "vit_tiny_patch16_224", "vit_small_patch14_reg4_dinov2",
+	} {
+		t.Run(strings.ReplaceAll(name, "/", "_"), func(t *testing.T) {
+			want := p.ask(t, "initial", name)
+			spec, err := backbone.Lookup(name)
+			require.NoError(t, err)
+			store := nn.NewStore(torch.CPU, nil)
+			defer store.Close()
+			_, err = spec.Build(store.Root(), 1000)
+			require.NoError(t, err)
+			for _, e := range store.Entries() {
+				if e.Buffer {
+					continue
+				}
+				stats, err := want.Float32(e.Name)
+				require.NoError(t, err)
+				checkInitial(t, e, stats)
+			}
+		})
+	}
+}
+
+// checkInitial allows six standard errors of mean and deviation.
+func checkInitial(t *testing.T, e *nn.Entry, want []float32) {
+	t.Helper()
+	values := e.Tensor.Float64s(nil)
+	var sum, square, largest float64
+	for _, v := range values {
+		sum, square, largest = sum+v, square+v*v, max(largest, math.Abs(v))
+	}
+	n := float64(len(values))
+	mean := sum / n
+	std := math.Sqrt(max(square/n-mean*mean, 0))
+	if want[1] == 0 { // a constant
+		require.InDelta(t, want[0], mean, 1e-9, e.Name)
+		require.Less(t, std, 1e-6, e.Name)
+		return
+	}
+	d := float64(want[1])
+	require.InDelta(t, want[0], mean, 6*1.5*d/math.Sqrt(n), "%s: mean", e.Name)
+	require.InDelta(t, d, std, 6*1.5*d/math.Sqrt(2*n), "%s: deviation", e.Name)
+	if n > 1000 { // uniform: √3 deviations; normal: 3 to 6
+		require.InEpsilon(t, want[2], largest, 0.6, "%s: largest", e.Name)
+		require.Equal(t, float64(want[2]) < 1.8*d, largest < 1.8*std, "%s: uniform or normal", e.Name)
 	}
 }
