@@ -42,7 +42,7 @@ func (a *app) command() *cobra.Command {
 	f.StringVar(&a.configDir, "config-dir", "", "a further folder of configuration files")
 	model := group("model", "List, describe, run and convert models")
 	model.AddCommand(a.list().command(), a.info().command(), a.forward().command(), a.convert().command())
-	root.AddCommand(a.train().command(), a.evaluate().command(), a.predict().command(), model, a.data())
+	root.AddCommand(a.train().command(), a.evaluateCommand(), a.predict().command(), model, a.data())
 	root.SetHelpCommand(help(root))
 	return root
 }

@@ -95,7 +95,7 @@ func TestPredictTakesAllKindsOfSources(t *testing.T) {
 			}
 			Categories []struct{ Name string }
 		}
-		read(t, filepath.Join(out, "images.json"), &images)
+		readJSON(t, filepath.Join(out, "images.json"), &images)
 		require.Len(t, images.Images, want)
 		require.Len(t, images.Categories, 6)
 		var found []struct {
@@ -104,7 +104,7 @@ func TestPredictTakesAllKindsOfSources(t *testing.T) {
 			BBox       [4]float64
 			Score      float64
 		}
-		read(t, got["detections"].(string), &found)
+		readJSON(t, got["detections"].(string), &found)
 		require.Len(t, found, 5*want)
 		for _, f := range found {
 			im := images.Images[f.ImageID-1]
@@ -131,7 +131,7 @@ func pictureSize(t *testing.T, path string) image.Point {
 	return im.Bounds().Size()
 }
 
-func read(t *testing.T, path string, v any) {
+func readJSON(t *testing.T, path string, v any) {
 	t.Helper()
 	data, err := os.ReadFile(path)
 	require.NoError(t, err)

@@ -7,7 +7,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"text/tabwriter"
 
 	"github.com/wildtrain/sdk/pipeline"
 )
@@ -114,6 +113,7 @@ func (a *app) evaluate() verb {
 		json: []result{
 			{"AP AP50 AP75 APs APm APl AR1 AR10 AR100 ARs ARm ARl", "as pycocotools computes them"},
 			{"precision recall F1", "at `evaluation.at_iou` and `evaluation.at_conf`"},
+			{averageKeys, "over classes at the same point, as scikit-learn has them"},
 			{"best_precision best_recall best_F1", "at `best_confidence`"},
 			{"best_confidence", "where F1 is highest"},
 			{"AP/CLASS", "for each class"},
@@ -144,35 +144,11 @@ func (a *app) evaluate() verb {
 
 // table prints an evaluation in short.
 func (a *app) table(r *pipeline.Evaluated) {
-	v := map[string]float64{}
-	for _, value := range r.Values() {
-		v[value.Name] = value.Value
-	}
-	w := tabwriter.NewWriter(a.out, 0, 0, 2, ' ', tabwriter.AlignRight)
-	defer w.Flush()
 	if c := r.Classification; c != nil {
-		fmt.Fprintf(a.out, "%d images of %s: accuracy %s  balanced %s  F1 macro %s  AUROC macro %s\n",
-			c.Pictures, r.Split, share(v["accuracy"]), share(v["balanced_accuracy"]), share(v["F1_macro"]), share(v["AUROC_macro"]))
-		fmt.Fprintln(w, "class\timages\tprecision\trecall\tF1\tAUROC\t")
-		for _, k := range c.Classes {
-			fmt.Fprintf(w, "%s\t%d\t%s\t%s\t%s\t%s\t\n", k.Name, k.Support, share(k.Precision), share(k.Recall), share(k.F1), share(k.AUROC))
-		}
+		a.classificationTable(c, " of "+r.Split)
 		return
 	}
-	fmt.Fprintf(a.out, "%d images of %s: AP %s  AP50 %s  AP75 %s  precision %s  recall %s  F1 %s\n",
-		r.Pictures(), r.Split, share(v["AP"]), share(v["AP50"]), share(v["AP75"]), share(v["precision"]), share(v["recall"]), share(v["F1"]))
-	fmt.Fprintln(w, "class\tobjects\tAP\tAP50\tprecision\trecall\tF1\t")
-	for _, c := range r.Detection.Classes {
-		fmt.Fprintf(w, "%s\t%d\t%s\t%s\t%s\t%s\t%s\t\n", c.Name, c.Truths, share(c.AP), share(c.AP50), share(c.Precision), share(c.Recall), share(c.F1))
-	}
-}
-
-// share writes a number of 0…1; −1 stands for one that is not defined.
-func share(v float64) string {
-	if v < 0 {
-		return "-"
-	}
-	return fmt.Sprintf("%.3f", v)
+	a.detectionTable(r.Detection, " of "+r.Split)
 }
 
 func (a *app) predict() verb {
