@@ -34,10 +34,7 @@ func newParzen(names []string, space map[string]Distribution, rows [][]float64, 
 		p.weights = ramp(len(rows))
 	}
 	p.weights = append(slices.Clone(p.weights), 1) // the prior's
-	sum := 0.0
-	for _, w := range p.weights {
-		sum += w
-	}
+	sum := pairwiseSum(p.weights)
 	for i := range p.weights {
 		p.weights[i] /= sum
 	}
@@ -258,47 +255,79 @@ func valueRange(dist Distribution) (low, high float64) {
 func (p *parzen) logPDF(rows [][]float64) []float64 {
 	n := len(p.weights)
 	acc := make([]float64, len(rows)*n)
-	logWeights := make([]float64, n)
-	for i, w := range p.weights {
-		logWeights[i] = math.Log(w)
-	}
-	for r := range rows {
-		copy(acc[r*n:], logWeights)
+	exp, log := math.Exp, math.Log
+	if !slices.ContainsFunc(p.dims, func(k kernels) bool { return k.choices == nil }) {
+		exp, log = exactExp, exactLog
 	}
 	for d := range p.dims {
 		k := &p.dims[d]
 		switch {
 		case k.choices != nil:
-			k.addChoices(acc, rows, d)
+			k.addChoices(acc, rows, d, log)
 		case k.step > 0:
 			k.addSteps(acc, rows, d)
 		default:
 			k.addContinuous(acc, rows, d)
 		}
 	}
-	out := make([]float64, len(rows))
+	out, logWeights := make([]float64, len(rows)), make([]float64, n)
+	for i, w := range p.weights {
+		logWeights[i] = log(w)
+	}
 	for r := range rows {
-		out[r] = logSumExp(acc[r*n : (r+1)*n])
+		part := acc[r*n : (r+1)*n]
+		for i, w := range logWeights {
+			part[i] += w
+		}
+		out[r] = logSumExp(part, exp, log)
 	}
 	return out
 }
 
-func logSumExp(v []float64) float64 {
+// logSumExp overwrites v.
+func logSumExp(v []float64, exp, log func(float64) float64) float64 {
 	top := slices.Max(v)
 	if math.IsInf(top, -1) {
 		return top
 	}
 	const negligible = -40 // below the last bit of the sum
-	sum := 0.0
-	for _, x := range v {
+	for i, x := range v {
 		if x -= top; x > negligible {
-			sum += math.Exp(x)
+			v[i] = exp(x)
+		} else {
+			v[i] = 0
 		}
 	}
-	return math.Log(sum) + top
+	return log(pairwiseSum(v)) + top
 }
 
-func (k *kernels) addChoices(acc []float64, rows [][]float64, d int) {
+// pairwiseSum adds in NumPy's order. Choices that were seen equally often are
+// equally good, and then the rounding of these sums decides.
+func pairwiseSum(v []float64) float64 {
+	const block = 128
+	n := len(v)
+	if n > block {
+		half := n / 2
+		half -= half % 8
+		return pairwiseSum(v[:half]) + pairwiseSum(v[half:])
+	}
+	sum, done := 0.0, n-n%8
+	if done > 0 {
+		r := [8]float64(v[:8])
+		for i := 8; i < done; i += 8 {
+			for j := range r {
+				r[j] += v[i+j]
+			}
+		}
+		sum = ((r[0] + r[1]) + (r[2] + r[3])) + ((r[4] + r[5]) + (r[6] + r[7]))
+	}
+	for _, x := range v[done:] {
+		sum += x
+	}
+	return sum
+}
+
+func (k *kernels) addChoices(acc []float64, rows [][]float64, d int, log func(float64) float64) {
 	n := len(k.choices)
 	logs := make([][]float64, len(k.choices[0])) // by choice, where a row needs it
 	for r, row := range rows {
@@ -306,7 +335,7 @@ func (k *kernels) addChoices(acc []float64, rows [][]float64, d int) {
 		if logs[c] == nil {
 			logs[c] = make([]float64, n)
 			for i := range logs[c] {
-				logs[c][i] = math.Log(k.choices[i][c])
+				logs[c][i] = log(k.choices[i][c])
 			}
 		}
 		for i, v := range logs[c] {
@@ -378,14 +407,14 @@ func (k *kernels) addSteps(acc []float64, rows [][]float64, d int) {
 }
 
 // argsort is NumPy's argsort of doubles on processors without vector sorting:
-// quicksort with a median of three that leaves parts up to 16 to insertion. The
+// quicksort with a median of three that leaves parts of up to 16 to insertion. The
 // order of equal values is what matters: their kernels differ in width.
 func argsort(v []float64) []int {
 	order := make([]int, len(v))
 	for i := range order {
 		order[i] = i
 	}
-	const small = 16
+	const small = 15
 	var sort func(l, r int)
 	sort = func(l, r int) {
 		for r-l > small {
