@@ -7,7 +7,6 @@ import (
 	"image"
 	"log/slog"
 	"math"
-	"runtime"
 	"slices"
 	"sync"
 
@@ -58,6 +57,7 @@ type ClassificationConfig struct {
 	Transforms     []augment.Named `yaml:"transforms"`      // further changes of training pictures, after the crop
 	EvalTransforms []augment.Named `yaml:"eval_transforms"` // of evaluation pictures
 
+	Augment    augment.Config   `yaml:"augment"`    // only its changes that are transforms, after those above
 	Mixing     Mixing           `yaml:",inline"`    // of the pictures of training batches
 	Sampler    SamplerConfig    `yaml:"sampler"`    // which examples an epoch of training holds
 	Curriculum CurriculumConfig `yaml:"curriculum"` // and how that changes over epochs
@@ -85,7 +85,7 @@ func DefaultClassification() ClassificationConfig {
 		Source: Auto, TrainSplit: "train", ValSplit: "val", TestSplit: "test", Crops: DefaultCrops(),
 		ImageSize: 224, Resize: CropToSize, Interpolation: resample.Bilinear.String(),
 		CropScale: [2]float64{0.35, 1}, CropRatio: [2]float64{3. / 4, 4. / 3}, FlipLR: 0.5,
-		Batch: 32, Workers: min(4, runtime.GOMAXPROCS(0)), Prefetch: 2,
+		Batch: 32, Workers: defaultWorkers(), Prefetch: 2,
 		Cache: CacheNone, CacheBytes: 512 << 20, MaxPixels: imageio.DefaultMaxPixels, OnError: Fail,
 		Mixing: DefaultMixing(), Sampler: DefaultSampler(), Curriculum: DefaultCurriculum(),
 	}
@@ -106,7 +106,7 @@ func (c ClassificationConfig) detection() Config {
 
 // Validate reports every problem of the configuration at once.
 func (c ClassificationConfig) Validate() error {
-	errs := []error{c.detection().Validate(), c.Crops.Validate(), c.Mixing.Validate()}
+	errs := []error{c.detection().Validate(), c.Crops.Validate(), c.Augment.Validate(), c.Mixing.Validate()}
 	bad := func(ok bool, format string, args ...any) {
 		if !ok {
 			errs = append(errs, fmt.Errorf("datamodule: "+format, args...))
@@ -146,6 +146,7 @@ type Classification struct {
 	config ClassificationConfig
 	data   *Detection
 	crops  map[string]bool // datasets of which crops are made
+	plain  bool            // pictures have no classes
 
 	mu      sync.Mutex
 	sampler *sampler // of the training examples, made with their first loader
@@ -242,7 +243,9 @@ func (c *Classification) examples(records []Record) []Example {
 	for i := range records {
 		rec := &records[i]
 		if !c.crops[rec.Dataset] {
-			out = appendWhole(out, rec, i)
+			if e := wholePicture(rec, i); e.Targets != nil || c.plain {
+				out = append(out, e)
+			}
 			continue
 		}
 		for k, o := range rec.Objects {
@@ -262,18 +265,15 @@ func (c *Classification) examples(records []Record) []Example {
 
 func target(class int) []wildtrain.Target { return []wildtrain.Target{{Class: class, Weight: 1}} }
 
-// appendWhole adds a whole picture with all of its classes, if it has one.
-func appendWhole(out []Example, rec *Record, i int) []Example {
+// wholePicture is a whole picture with all of its classes.
+func wholePicture(rec *Record, i int) Example {
 	e := Example{ID: rec.ID, Record: rec, Window: image.Rect(0, 0, rec.Width, rec.Height), picture: i}
 	for _, o := range rec.Objects {
 		if !slices.ContainsFunc(e.Targets, func(t wildtrain.Target) bool { return t.Class == o.Class }) {
 			e.Targets = append(e.Targets, wildtrain.Target{Class: o.Class, Weight: 1})
 		}
 	}
-	if e.Targets == nil {
-		return out
-	}
-	return append(out, e)
+	return e
 }
 
 // takes tells whether a box is an example.

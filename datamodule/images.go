@@ -32,6 +32,20 @@ func Images(c Config, paths ...string) (*Detection, error) {
 	return newDetection(c, []source{pictureList(files)}, &classMap{}), nil
 }
 
+// ClassificationImages makes a module of pictures without labels, which are the
+// test stage: paths as Images takes them, IDs likewise.
+func ClassificationImages(c ClassificationConfig, paths ...string) (*Classification, error) {
+	c.Root, c.Roots, c.Datasets, c.Classes, c.Keep, c.Discard, c.Rename, c.SingleClass = strings.Join(paths, ", "), nil, nil, nil, nil, nil, nil, ""
+	if err := c.Validate(); err != nil {
+		return nil, err
+	}
+	d, err := Images(c.detection(), paths...)
+	if err != nil {
+		return nil, err
+	}
+	return &Classification{config: c, data: d, plain: true, ready: map[wildtrain.Stage][]Example{}}, nil
+}
+
 // expand lists the pictures that paths name, each once.
 func expand(paths []string) ([]string, error) {
 	var out []string

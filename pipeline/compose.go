@@ -6,29 +6,26 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 
+	"github.com/wildtrain/sdk/classification"
 	"github.com/wildtrain/sdk/config"
 	"github.com/wildtrain/sdk/datamodule"
 	"github.com/wildtrain/sdk/datamodule/augment"
 	"github.com/wildtrain/sdk/detection"
 	"github.com/wildtrain/sdk/internal/yamlsafe"
+	"github.com/wildtrain/sdk/torch"
 	"github.com/wildtrain/sdk/wildtrain"
 )
 
 // overridesFile is where config.Config.Files puts what a run was told.
 const overridesFile = ".hydra/overrides.yaml"
 
-// Compose turns overrides over the configuration tree into settings. The folder
-// ./configs, where there is one, is searched before the shipped tree. Errors of
-// the configuration are *config.Error or config.Errors.
+// Compose turns overrides over the configuration tree (see Tree) into settings.
+// Errors of the configuration are *config.Error or config.Errors.
 func Compose(o config.Options) (Settings, error) {
-	if o.Dirs == nil {
-		if st, err := os.Stat("configs"); err == nil && st.IsDir() {
-			o.Dirs = []string{"configs"}
-		}
-	}
-	c, err := config.Compose(o)
+	c, err := Tree(o)
 	if err != nil {
 		return Settings{}, err
 	}
@@ -41,6 +38,9 @@ func Compose(o config.Options) (Settings, error) {
 		return s, err
 	}
 	if s.Files, err = c.Files(); err != nil {
+		return s, err
+	}
+	if s.Dir, err = runDir(c); err != nil {
 		return s, err
 	}
 	return s, s.Validate()
@@ -139,21 +139,32 @@ func FromConfig(r config.Run) (Settings, error) {
 	s.Model = Model{
 		Architecture: r.Model.ArchitectureName(), Weights: r.Model.Weights, Partial: r.Model.Partial,
 		Classes: r.Model.Names, Freeze: r.Model.Freeze, ImageSize: r.Training.ImgSz,
+		Pretrained: r.Model.PretrainedFrom(), AcceptLicense: r.Model.AcceptLicense,
 		Gains: detection.LossGains{Box: r.Training.Box, Cls: r.Training.Cls, DFL: r.Training.DFL},
+		Classifier: Classifier{
+			Head:    classification.Head{Hidden: r.Model.Head.HiddenDim, Layers: r.Model.Head.NumLayers, Dropout: r.Model.Head.Dropout},
+			Dropout: r.Model.Dropout, StochasticDepth: r.Model.StochasticDepth, MultiLabel: r.Model.MultiLabel,
+			Parents: r.Model.Parents, Background: r.Model.Background, Mean: r.Model.Mean, Std: r.Model.Std,
+		},
+		Loss: classification.Loss{
+			Kind: r.Training.Loss, Smoothing: r.Training.LabelSmoothing, Gamma: r.Training.FocalGamma, Alpha: r.Training.FocalAlpha,
+			Weights: r.Training.ClassWeights, Beta: r.Training.ClassBeta,
+		},
+		UnfreezeEvery: r.Training.UnfreezeEvery, Calibrate: r.Training.Calibrate,
+	}
+	if err := checkTask(r.Task, s.Model.Architecture); err != nil {
+		return s, err
 	}
 	if len(s.Model.Classes) == 0 {
 		s.Model.Classes = numbered(r.Model.Classes)
 	}
-	if r.Model.Pretrained && r.Model.Weights == "" {
-		return s, badSettings(errors.New("pipeline: model.pretrained is true, but there are no weights: give model.weights=FILE, or model.pretrained=false to begin from random numbers"))
-	}
 	if r.Tracking.Enabled {
 		return s, badSettings(errors.New("pipeline: tracking.enabled: this version writes runs to folders only"))
 	}
-	s.Data = dataConfig(r)
+	s.Data, s.Labels = dataConfig(r), labelConfig(r)
 	s.Loop = loopConfig(r)
 	s.Optimizer = wildtrain.DefaultOptimizer(r.Training.Optimizer)
-	s.Optimizer.LR, s.Optimizer.Momentum, s.Optimizer.WeightDecay = r.Training.LR0, r.Training.Momentum, r.Training.WeightDecay
+	s.Optimizer.LR, s.Optimizer.Momentum, s.Optimizer.WeightDecay, s.Optimizer.LayerLRDecay = r.Training.LR0, r.Training.Momentum, r.Training.WeightDecay, r.Training.LayerDecay
 	s.Hardware = Hardware{
 		Device: r.Training.Device, Precision: r.Training.Precision, Threads: r.Training.Threads,
 		ChannelsLast: r.Training.ChannelsLast, Deterministic: r.Training.Deterministic,
@@ -169,18 +180,75 @@ func FromConfig(r config.Run) (Settings, error) {
 
 func dataConfig(r config.Run) datamodule.Config {
 	c := datamodule.DefaultConfig()
-	d, a := r.Data, r.Data.Augment
+	d := r.Data
 	c.Root, c.Roots, c.Source, c.Datasets = d.Root, d.Roots, datamodule.Source(d.Format), d.Datasets
 	c.TrainSplit, c.ValSplit, c.TestSplit = d.TrainSplit, d.ValSplit, d.TestSplit
 	c.Classes, c.FoldCase, c.Keep, c.Discard, c.Rename, c.SingleClass = d.Classes, d.FoldCase, d.Keep, d.Discard, d.Rename, d.SingleClass
 	c.ImageSize, c.Batch, c.EvalBatch, c.Rect, c.DropLast = r.Training.ImgSz, r.BatchSize(), d.EvalBatch, d.Rect, d.DropLast
-	c.Seed, c.Epochs, c.Workers, c.Prefetch = r.Seed, r.Training.Epochs, r.Workers(), d.Prefetch
+	c.Seed, c.Epochs, c.Workers, c.Prefetch = r.Seed, r.Training.Epochs, loaderWorkers(r), d.Prefetch
 	c.Cache, c.CacheBytes, c.OnError = d.Cache, int64(d.CacheGB)<<30, d.OnError
-	c.Augment = augment.Default()
-	c.Augment.Mosaic, c.Augment.CloseMosaic, c.Augment.MixUp, c.Augment.Warp = a.Mosaic, a.CloseMosaic, a.MixUp, a.Warp
-	c.Augment.Degrees, c.Augment.Translate, c.Augment.Scale, c.Augment.Shear, c.Augment.Perspective = a.Degrees, a.Translate, a.Scale, a.Shear, a.Perspective
-	c.Augment.FlipUD, c.Augment.FlipLR, c.Augment.HSVH, c.Augment.HSVS, c.Augment.HSVV = a.FlipUD, a.FlipLR, a.HSVH, a.HSVS, a.HSVV
+	c.Augment, c.Transforms = augment.Config(d.Augment), named(d.Transforms)
+	c.Sampler, c.Curriculum = datamodule.SamplerConfig(d.Sampler), datamodule.CurriculumConfig(d.Curriculum)
 	return c
+}
+
+// labelConfig says where a classifier's pictures come from.
+func labelConfig(r config.Run) datamodule.ClassificationConfig {
+	c := datamodule.DefaultClassification()
+	d := r.Data
+	c.Root, c.Roots, c.Source, c.Datasets = d.Root, d.Roots, datamodule.Source(d.Format), d.Datasets
+	c.TrainSplit, c.ValSplit, c.TestSplit = d.TrainSplit, d.ValSplit, d.TestSplit
+	c.Classes, c.FoldCase, c.Keep, c.Discard, c.Rename, c.SingleClass = d.Classes, d.FoldCase, d.Keep, d.Discard, d.Rename, d.SingleClass
+	c.Crops = datamodule.CropConfig{
+		Window: d.Crops.Window, Size: d.Crops.Size, Context: d.Crops.Context, MinSide: d.Crops.MinSide, Crowd: d.Crops.Crowd, Difficult: d.Crops.Difficult,
+		Background: d.Crops.Background, Negatives: d.Crops.BackgroundNegatives, Positives: d.Crops.BackgroundPositives,
+	}
+	c.Resize, c.ResizeTo, c.Interpolation = d.Resize, d.ResizeTo, d.Interpolation
+	copy(c.CropScale[:], d.CropScale)
+	copy(c.CropRatio[:], d.CropRatio)
+	c.FlipLR, c.FlipUD, c.Augment = d.Augment.FlipLR, d.Augment.FlipUD, augment.Config(d.Augment)
+	c.Transforms, c.EvalTransforms = named(d.Transforms), named(d.EvalTransforms)
+	c.Mixing = datamodule.Mixing{MixUp: d.Augment.MixUp, MixUpAlpha: d.MixUpAlpha, CutMix: d.Augment.CutMix, CutMixAlpha: d.CutMixAlpha}
+	c.Sampler, c.Curriculum, c.Epochs = datamodule.SamplerConfig(d.Sampler), datamodule.CurriculumConfig(d.Curriculum), r.Training.Epochs
+	c.Batch, c.EvalBatch, c.DropLast = r.BatchSize(), d.EvalBatch, d.DropLast
+	c.Seed, c.Workers, c.Prefetch = r.Seed, loaderWorkers(r), d.Prefetch
+	c.Cache, c.CacheBytes, c.OnError = d.Cache, int64(d.CacheGB)<<30, d.OnError
+	return c
+}
+
+// checkTask holds the task that a configuration names against its model's.
+func checkTask(given, architecture string) error {
+	_, classifies := taskOf(architecture).(classifier)
+	if given == "" || (given == "classification") == classifies {
+		return nil
+	}
+	return badSettings(fmt.Errorf("pipeline: task is %s, but model %s is for %s", given, architecture, map[bool]string{true: "classification", false: "detection"}[classifies]))
+}
+
+// named turns transforms as configured into the data module's.
+func named(list []config.Transform) []augment.Named {
+	out := make([]augment.Named, len(list))
+	for i, t := range list {
+		out[i] = augment.Named(t)
+	}
+	return out
+}
+
+// loaderWorkers is how many goroutines make pictures: those that were asked for,
+// or the cores that computing leaves free. On a core that computes a worker costs
+// more than it gives: the threads of an operation wait for each other spinning.
+func loaderWorkers(r config.Run) int {
+	if n := r.Workers(); n != nil {
+		return *n
+	}
+	const enough = 8
+	cores, threads := runtime.GOMAXPROCS(0), r.Training.Threads
+	if dev, err := torch.ParseDevice(r.Training.Device); err == nil && dev.IsCUDA() {
+		threads = 1 // that hands out the work
+	} else if threads == 0 {
+		threads = torch.Threads()
+	}
+	return min(max(cores-threads, 0), enough)
 }
 
 func loopConfig(r config.Run) wildtrain.Config {

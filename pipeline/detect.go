@@ -1,7 +1,8 @@
 package pipeline
 
 import (
-	"errors"
+	"cmp"
+	"context"
 	"log/slog"
 
 	"github.com/wildtrain/sdk/checkpoint"
@@ -23,13 +24,18 @@ func (detector) canonical(architecture string) (string, error) {
 	return a.Name, nil
 }
 
+// defaultSize is the side of pictures that YOLO's recipes have.
+const defaultSize = 640
+
+func (detector) imageSize(string) int { return defaultSize }
+
 func (detector) build(s Settings, classes []string, weights *checkpoint.File, c computing) (network, error) {
 	cfg := detection.DefaultYOLO(s.Model.Architecture, classes)
 	cfg.InputSize, cfg.Device, cfg.Precision, cfg.ChannelsLast = s.Model.ImageSize, c.device, c.precision, c.channelsLast
 	cfg.Gains, cfg.Postprocess, cfg.Partial = s.Model.Gains, s.Evaluate.Postprocess, s.Model.Partial
 	if weights != nil {
 		cfg.Weights = weights
-		cfg.License = describe(weights).License
+		cfg.License = cmp.Or(s.Model.License, describe(weights).License)
 	}
 	m, err := detection.NewYOLO(cfg)
 	if err != nil {
@@ -56,7 +62,7 @@ func (detector) data(s Settings, log *slog.Logger) (dataset, error) {
 	cfg.Seed, cfg.ImageSize, cfg.Epochs, cfg.Batch = s.Seed, s.Model.ImageSize, s.Loop.Epochs, s.Loop.Batch
 	cfg.Logger = log
 	if cfg.Root == "" && len(cfg.Roots) == 0 {
-		return nil, badSettings(errors.New("pipeline: data.root is missing: name the folder of the data (data.root=FOLDER)"))
+		return nil, errNoRoot
 	}
 	if err := cfg.Validate(); err != nil {
 		return nil, badSettings(err)
@@ -91,17 +97,24 @@ func (detector) use(m network, s Settings, looking bool) error {
 	return y.Fuse()
 }
 
-func (detector) preprocessing(about wildtrain.Description) checkpoint.Preprocessing {
+func (detector) teach(*Settings, dataset) {}
+
+func (detector) callbacks(network) []wildtrain.Callback { return nil }
+
+func (detector) complete(context.Context, Settings, network, dataset) error { return nil }
+
+func (detector) preprocessing(m network) checkpoint.Preprocessing {
+	about := m.Describe()
 	return checkpoint.Preprocessing{Height: about.InputSize[0], Width: about.InputSize[1], Resize: "letterbox", Fill: 114, Colour: "RGB", Scale: 1.0 / 255, Sampling: "bilinear"}
 }
 
-func (detector) examine(s Settings, about wildtrain.Description, classes []string, out string) (examiner, error) {
+func (detector) examine(s Settings, m network, classes []string, out string) (examiner, error) {
 	metric, err := detectionMetric(s, classes)
 	if err != nil {
 		return nil, err
 	}
 	w := &detectionWriter{out: out, classes: classes}
-	return &detectionExam{s: s, about: about, out: out, metric: metric, writer: w, seen: seenPictures{}}, w.open()
+	return &detectionExam{s: s, about: m.Describe(), out: out, metric: metric, writer: w, seen: seenPictures{}}, w.open()
 }
 
 // detectionExam measures detections and keeps what the report shows.

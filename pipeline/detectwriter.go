@@ -1,11 +1,8 @@
 package pipeline
 
 import (
-	"fmt"
 	"io"
-	"os"
 	"path/filepath"
-	"strings"
 
 	"github.com/wildtrain/sdk/checkpoint"
 	"github.com/wildtrain/sdk/internal/draw"
@@ -40,22 +37,12 @@ type detectionWriter struct {
 	classes    []string
 	images     []cocoImage
 	detections []cocoDetection
-	names      map[string]bool // of pictures written
+	names      pictureNames
 }
 
 func (w *detectionWriter) open() error {
-	w.names = map[string]bool{}
-	if w.out == "" {
-		return nil
-	}
-	dir := w.out
-	if w.pictures {
-		dir = filepath.Join(w.out, "pictures")
-	}
-	if err := os.MkdirAll(dir, 0o777); err != nil {
-		return fmt.Errorf("pipeline: predict: %w", err)
-	}
-	return nil
+	w.names = pictureNames{}
+	return makeFolder(w.out, w.pictures)
 }
 
 func (w *detectionWriter) add(p wildtrain.Prediction, s wildtrain.Sample) error {
@@ -79,19 +66,7 @@ func (w *detectionWriter) add(p wildtrain.Prediction, s wildtrain.Sample) error 
 	}
 	canvas := draw.Canvas(im)
 	draw.Objects(canvas, p.Objects, w.classes)
-	return checkpoint.WriteFile(filepath.Join(w.out, "pictures", w.pictureName(p.ID)), func(out io.Writer) error { return draw.WritePNG(out, canvas) })
-}
-
-// pictureName is the base name, with a number where several folders have one of the same name.
-func (w *detectionWriter) pictureName(id string) string {
-	base := filepath.Base(filepath.FromSlash(id))
-	base = strings.TrimSuffix(base, filepath.Ext(base))
-	name := base
-	for n := 2; w.names[name]; n++ {
-		name = fmt.Sprintf("%s-%d", base, n)
-	}
-	w.names[name] = true
-	return name + ".png"
+	return checkpoint.WriteFile(filepath.Join(w.out, "pictures", w.names.of(p.ID)), func(out io.Writer) error { return draw.WritePNG(out, canvas) })
 }
 
 func (w *detectionWriter) close() error {

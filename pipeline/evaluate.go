@@ -62,7 +62,7 @@ func (e *Env) Evaluate(ctx context.Context, s Settings, out string) (result *Eva
 		return nil, err
 	}
 	defer data.Close()
-	exam, err := t.examine(s, about, classes, out)
+	exam, err := t.examine(s, m, classes, out)
 	if err != nil {
 		return nil, err
 	}
@@ -85,10 +85,10 @@ func (e *Env) evaluationData(ctx context.Context, t task, s *Settings, about wil
 	classes, stage = about.Classes, wildtrain.Stage(s.Evaluate.Split)
 	unnamed := slices.Equal(classes, numbered(len(classes)))
 	if s.Model.ImageSize = about.InputSize[0]; !unnamed {
-		s.Data.Classes = classes
+		s.Data.Classes, s.Labels.Classes = classes, classes
 	}
 	if stage == wildtrain.Train { // as it is annotated, not as training changes it
-		s.Data.ValSplit, stage = s.Data.TrainSplit, wildtrain.Val
+		s.Data.ValSplit, s.Labels.ValSplit, stage = s.Data.TrainSplit, s.Labels.TrainSplit, wildtrain.Val
 	}
 	if data, err = t.data(*s, e.log()); err != nil {
 		return nil, nil, "", err

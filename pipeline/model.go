@@ -65,16 +65,13 @@ func (e *Env) open(s Settings) (network, task, error) {
 	return m, t, err
 }
 
-// defaultSize is the side of pictures where neither settings nor weights tell.
-const defaultSize = 640
-
 func (e *Env) make(t task, s Settings, classes []string, weights *checkpoint.File) (network, error) {
 	c, err := s.computing(e.log())
 	if err != nil {
 		return nil, err
 	}
 	if s.Model.ImageSize == 0 {
-		s.Model.ImageSize = defaultSize
+		s.Model.ImageSize = t.imageSize(s.Model.Architecture)
 	}
 	m, err := t.build(s, classes, weights, c)
 	if err != nil {

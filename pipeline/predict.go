@@ -4,8 +4,12 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"math"
+	"os"
+	"path/filepath"
+	"strings"
 
 	"github.com/wildtrain/sdk/checkpoint"
 	"github.com/wildtrain/sdk/wildtrain"
@@ -76,4 +80,33 @@ func round(v float64, digits int) float64 {
 // writeJSON replaces a file as a whole.
 func writeJSON(path string, v any) error {
 	return checkpoint.WriteFile(path, func(w io.Writer) error { return json.NewEncoder(w).Encode(v) })
+}
+
+// makeFolder makes the folder that predictions go to, unless there is none.
+func makeFolder(out string, pictures bool) error {
+	if out == "" {
+		return nil
+	}
+	if pictures {
+		out = filepath.Join(out, "pictures")
+	}
+	if err := os.MkdirAll(out, 0o777); err != nil {
+		return fmt.Errorf("pipeline: predict: %w", err)
+	}
+	return nil
+}
+
+// pictureNames gives written pictures their names.
+type pictureNames map[string]bool
+
+// of is the base name, with a number where several folders have one of the same name.
+func (n pictureNames) of(id string) string {
+	base := filepath.Base(filepath.FromSlash(id))
+	base = strings.TrimSuffix(base, filepath.Ext(base))
+	name := base
+	for i := 2; n[name]; i++ {
+		name = fmt.Sprintf("%s-%d", base, i)
+	}
+	n[name] = true
+	return name + ".png"
 }

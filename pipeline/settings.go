@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/wildtrain/sdk/classification"
 	"github.com/wildtrain/sdk/datamodule"
 	"github.com/wildtrain/sdk/detection"
 	"github.com/wildtrain/sdk/torch"
@@ -20,11 +21,13 @@ type Settings struct {
 	Runs       string // folder of all runs
 	Experiment string // sub-folder
 	Name       string // of the run's own folder; "" for the time
+	Dir        string // the run's own folder as a whole, instead of Runs/Experiment/Name
 	Resume     string // run folder to go on with; "" begins a new run
 	Seed       uint64
 
 	Model     Model
-	Data      datamodule.Config
+	Data      datamodule.Config               // of pictures with boxes, for detectors
+	Labels    datamodule.ClassificationConfig // of pictures with classes, for classifiers
 	Loop      wildtrain.Config
 	Optimizer wildtrain.OptimizerConfig
 	Hardware  Hardware
@@ -40,13 +43,33 @@ type Settings struct {
 
 // Model says what to train or use.
 type Model struct {
-	Architecture string   // a name of detection.Architectures or a .yaml file; "" takes it from the weights
-	Weights      string   // file or run folder; "" starts from random numbers
-	Partial      bool     // Weights may lack tensors or have others
-	Classes      []string // where neither data nor weights tell
-	Freeze       []string // name prefixes of parts that do not train
-	Gains        detection.LossGains
-	ImageSize    int // side of pictures in pixels
+	Architecture  string   // a name of detection.Architectures, of backbone.Names or a .yaml file; "" takes it from the weights
+	Weights       string   // file or run folder; "" starts from random numbers
+	Pretrained    string   // where there are no Weights: published ones to begin from, as weights.Request takes them; "" for none
+	AcceptLicense string   // of published weights
+	License       string   // of Weights, SPDX identifier; "" takes what the file says
+	Partial       bool     // Weights may lack tensors or have others
+	Classes       []string // where neither data nor weights tell
+	Freeze        []string // name prefixes of parts that do not train
+	ImageSize     int      // side of pictures in pixels; 0: what weights or architecture are meant for
+
+	Gains detection.LossGains // of detectors
+
+	Classifier    Classifier
+	Loss          classification.Loss // of classifiers; Counts come from the data
+	UnfreezeEvery int                 // see classification.Config
+	Calibrate     bool                // fit a classifier's temperature on the validation pictures in the end
+}
+
+// Classifier holds what a classifier can be told besides; zero values leave it to
+// the weights or the architecture.
+type Classifier struct {
+	Head                     classification.Head
+	Dropout, StochasticDepth *float64
+	MultiLabel               bool
+	Parents                  map[string]string // the group above a class or group
+	Background               string            // the class of pictures that show nothing
+	Mean, Std                []float64         // RGB in 0..1
 }
 
 // Hardware says where and how to compute.
@@ -70,8 +93,9 @@ type Evaluation struct {
 func DefaultSettings() Settings {
 	return Settings{
 		Runs: "runs", Experiment: "default", Seed: 42,
-		Model:     Model{Architecture: "yolo11n", Gains: detection.DefaultLossGains(), ImageSize: 640},
+		Model:     Model{Architecture: "yolo11n", Gains: detection.DefaultLossGains(), Loss: classification.DefaultLoss()},
 		Data:      datamodule.DefaultConfig(),
+		Labels:    datamodule.DefaultClassification(),
 		Loop:      wildtrain.DefaultConfig(),
 		Optimizer: wildtrain.DefaultOptimizer("SGD"),
 		Hardware:  Hardware{Device: "auto", Precision: "fp32", ChannelsLast: "auto"},

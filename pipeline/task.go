@@ -2,11 +2,13 @@ package pipeline
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 
 	"github.com/wildtrain/sdk/checkpoint"
 	"github.com/wildtrain/sdk/torch"
 	"github.com/wildtrain/sdk/torch/nn"
+	"github.com/wildtrain/sdk/torch/nn/backbone"
 	"github.com/wildtrain/sdk/wildtrain"
 )
 
@@ -34,21 +36,36 @@ type dataset interface {
 type task interface {
 	// canonical is the full name of an architecture of this task.
 	canonical(architecture string) (string, error)
+	// imageSize is the side in px that an architecture is meant for.
+	imageSize(architecture string) int
 	build(s Settings, classes []string, weights *checkpoint.File, c computing) (network, error)
 	data(s Settings, log *slog.Logger) (dataset, error)
 	// pictures opens files, folders and patterns without annotations.
 	pictures(s Settings, about wildtrain.Description, sources []string) (dataset, error)
+	// teach puts into the settings what the model is to know of the training data.
+	teach(s *Settings, d dataset)
+	// callbacks are those that the model itself needs in training.
+	callbacks(m network) []wildtrain.Callback
+	// complete does what is left to do when the best weights are known.
+	complete(ctx context.Context, s Settings, m network, d dataset) error
 	metric(s Settings, classes []string) (wildtrain.Metric, error)
-	examine(s Settings, about wildtrain.Description, classes []string, out string) (examiner, error)
+	examine(s Settings, m network, classes []string, out string) (examiner, error)
 	// use sets the model up for evaluation, or for looking at pictures.
 	use(m network, s Settings, looking bool) error
-	preprocessing(about wildtrain.Description) checkpoint.Preprocessing
+	preprocessing(m network) checkpoint.Preprocessing
 	// writer writes what is found in pictures into a folder.
 	writer(out string, classes []string, drawn bool) writer
 }
 
 // taskOf is the task of an architecture.
-func taskOf(string) task { return detector{} }
+func taskOf(architecture string) task {
+	if _, err := backbone.Lookup(architecture); err == nil {
+		return classifier{}
+	}
+	return detector{}
+}
+
+var errNoRoot = badSettings(errors.New("pipeline: data.root is missing: name the folder of the data (data.root=FOLDER)"))
 
 // examiner gathers one evaluation.
 type examiner interface {

@@ -30,6 +30,9 @@ func (e *Env) Train(ctx context.Context, s Settings) (out *Trained, err error) {
 		return nil, err
 	}
 	task := taskOf(s.Model.Architecture)
+	if s.Model.ImageSize == 0 {
+		s.Model.ImageSize = task.imageSize(s.Model.Architecture)
+	}
 	data, err := task.data(s, e.log())
 	if err != nil {
 		return nil, err
@@ -46,6 +49,14 @@ func (e *Env) Train(ctx context.Context, s Settings) (out *Trained, err error) {
 		// what the run was begun with may be gone by now
 		s.Model.Weights, s.Model.Partial = filepath.Join(s.Resume, "checkpoints", "last"), false
 	}
+	// what can be wrong with the data is found before anything is made
+	if err := setup(ctx, s, data); err != nil {
+		return nil, err
+	}
+	task.teach(&s, data)
+	if err := e.pretrained(ctx, &s); err != nil {
+		return nil, err
+	}
 	torch.RetainMemory()
 	m, err := e.build(task, s, classes)
 	if err != nil {
@@ -56,10 +67,6 @@ func (e *Env) Train(ctx context.Context, s Settings) (out *Trained, err error) {
 		if err := m.Freeze(s.Model.Freeze...); err != nil {
 			return nil, err
 		}
-	}
-	// what can be wrong with data and model is found before a run folder is made
-	if err := setup(ctx, s, data); err != nil {
-		return nil, err
 	}
 	s.chooseOptimizer(data.count(wildtrain.Train), len(data.Classes()))
 	return e.fit(ctx, task, s, m, data)
@@ -85,7 +92,7 @@ func (e *Env) fit(ctx context.Context, t task, s Settings, m network, data datas
 		begun = true
 		return writeFiles(run, s.Files) // a resumed run goes on under these settings
 	})
-	trainer, closers, err := e.trainer(t, s, run, data, begin)
+	trainer, closers, err := e.trainer(t, s, run, data, append(t.callbacks(m), begin))
 	if err != nil {
 		return nil, err
 	}
@@ -95,7 +102,7 @@ func (e *Env) fit(ctx context.Context, t task, s Settings, m network, data datas
 	if err != nil {
 		return out, err
 	}
-	return out, finish(t, s, run, m, result)
+	return out, e.finish(ctx, t, s, run, data, result)
 }
 
 // setup opens the splits that s trains and validates on.
@@ -149,7 +156,7 @@ func (e *Env) runFolder(s Settings) (*checkpoint.Run, error) {
 	if s.Resume != "" {
 		return checkpoint.OpenRun(s.Resume)
 	}
-	run, err := checkpoint.CreateRun(s.Runs, s.Experiment, s.Name)
+	run, err := createRun(s)
 	if err != nil {
 		return nil, err
 	}
@@ -158,6 +165,19 @@ func (e *Env) runFolder(s Settings) (*checkpoint.Run, error) {
 		return nil, errors.Join(err, os.RemoveAll(run.Dir()))
 	}
 	return run, nil
+}
+
+// createRun makes the folder that s names.
+func createRun(s Settings) (*checkpoint.Run, error) {
+	if s.Dir == "" {
+		return checkpoint.CreateRun(s.Runs, s.Experiment, s.Name)
+	}
+	dir, err := filepath.Abs(s.Dir)
+	if err != nil {
+		return nil, err
+	}
+	parent := filepath.Dir(dir)
+	return checkpoint.CreateRun(filepath.Dir(parent), filepath.Base(parent), filepath.Base(dir))
 }
 
 // writeFiles writes files into a run's folder, by relative name.
@@ -176,7 +196,7 @@ func writeFiles(run *checkpoint.Run, files map[string][]byte) error {
 }
 
 // trainer puts the loop together with its collaborators; closers ends them.
-func (e *Env) trainer(t task, s Settings, run *checkpoint.Run, data dataset, first wildtrain.Callback) (*wildtrain.Loop, func() error, error) {
+func (e *Env) trainer(t task, s Settings, run *checkpoint.Run, data dataset, first []wildtrain.Callback) (*wildtrain.Loop, func() error, error) {
 	csv, err := wildtrain.NewCSVLog(filepath.Join(run.Dir(), "metrics.csv"))
 	if err != nil {
 		return nil, nil, err
@@ -190,7 +210,7 @@ func (e *Env) trainer(t task, s Settings, run *checkpoint.Run, data dataset, fir
 	if err != nil {
 		return nil, nil, errors.Join(err, closers())
 	}
-	callbacks, log := []wildtrain.Callback{first, events}, e.log()
+	callbacks, log := append(first, events), e.log()
 	if c := e.console(); c != nil {
 		callbacks = append(callbacks, c)
 		log = slog.New(slog.DiscardHandler) // the console shows the loop's warnings
@@ -215,17 +235,26 @@ func (e *Env) trainer(t task, s Settings, run *checkpoint.Run, data dataset, fir
 }
 
 // finish writes the final model: the best averaged weights with what is needed to use them.
-func finish(t task, s Settings, run *checkpoint.Run, m network, r *wildtrain.Result) error {
+func (e *Env) finish(ctx context.Context, t task, s Settings, run *checkpoint.Run, data dataset, r *wildtrain.Result) (err error) {
 	best, err := checkpoint.Open(run.Dir())
 	if err != nil {
 		return err
 	}
 	defer best.Close()
+	s.Model.Partial = false
+	m, err := e.make(t, s, wildtrain.Names(data.Classes()), best)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, m.Close()) }()
+	if err := t.complete(ctx, s, m, data); err != nil {
+		return err
+	}
 	d := m.Describe()
 	_, err = run.SaveModel(best, checkpoint.Card{
 		Name: s.Experiment, Model: d, Classes: d.Classes, License: d.License, Metrics: r.Metrics, Data: s.Data.Root,
 		Description:   fmt.Sprintf("%s trained for %d epochs, best %s %.4f", d.Architecture, r.Progress.Epoch, r.Monitor, r.Best),
-		Preprocessing: t.preprocessing(d),
+		Preprocessing: t.preprocessing(m),
 	})
 	return err
 }
