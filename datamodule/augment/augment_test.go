@@ -1,12 +1,14 @@
 package augment_test
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"image/color"
 	"image/png"
 	"math"
 	"os"
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -72,6 +74,39 @@ func TestHSVEqualsOpenCV(t *testing.T) {
 		}
 		assert.LessOrEqual(t, worst(got.U8, picture(t, fmt.Sprintf("testdata/hsv%d.golden.png", i)).U8), 1, "%+v", c)
 	}
+}
+
+// The vector code must give what the plain code gives, bit by bit, and touch
+// nothing beside its pixels.
+func TestHSVVectorsEqualPlainCode(t *testing.T) {
+	if !augment.Vectors() {
+		t.Skip("no vector code for this processor")
+	}
+	rapid.Check(t, func(t *rapid.T) {
+		n := rapid.IntRange(0, 400).Draw(t, "pixels")
+		r := xrand.New(rapid.Uint64().Draw(t, "seed"))
+		got := make([]byte, 3*n, 3*n+8)
+		for i := range got {
+			got[i] = byte(r.Uint64())
+			if i%3 > 0 && r.Bernoulli(0.2) {
+				got[i] = got[i-1] // greys and ties
+			}
+		}
+		want := slices.Clone(got)
+		beyond := got[3*n : 3*n+8]
+		copy(beyond, "guarding")
+		hue, sat, val := rapid.Float64Range(-1, 1).Draw(t, "hue"), rapid.Float64Range(0, 2.5).Draw(t, "saturation"), rapid.Float64Range(0, 2.5).Draw(t, "value")
+		augment.HSV(got, hue, sat, val)
+		restore := augment.SetVectors(false)
+		defer restore()
+		augment.HSV(want, hue, sat, val)
+		if !bytes.Equal(want, got) {
+			t.Fatal("the vector code differs")
+		}
+		if string(beyond) != "guarding" {
+			t.Fatal("the vector code writes beyond its pixels")
+		}
+	})
 }
 
 func TestLetterboxEqualsOpenCV(t *testing.T) {

@@ -19,27 +19,32 @@ func newHSVTables() *hsvTables {
 	return t
 }
 
-// sector tells how a hue is put together again: which sixth of the circle it
-// lies in, and how far, in thirtieths.
-type sector struct{ sixth, part uint32 }
+// gainBits are the fractional bits of factors.
+const gainBits = 16
+
+// hsvChange is a change of colour in the units of OpenCV's 8-bit HSV.
+type hsvChange struct {
+	turn              int32 // added to the hue, 0 to 179
+	saturation, value int32 // factors
+}
 
 // HSV turns the hue by a share of the circle and multiplies saturation and
 // value, on interleaved RGB, with the 8-bit steps that cv2.cvtColor and cv2.LUT
-// take. (0, 1, 1) leaves the pixels as they are.
+// take. Factors go up to 100. (0, 1, 1) leaves the pixels as they are.
 func HSV(pix []byte, hue, saturation, value float64) {
 	if hue == 0 && saturation == 1 && value == 1 {
 		return
 	}
-	var turn [181]sector
-	for i := range turn {
-		h := ((int(math.RoundToEven(float64(i)+hue*180)) % 180) + 180) % 180
-		turn[i] = sector{uint32(h / 30), uint32(h % 30)}
+	gain := func(v float64) int32 { return int32(math.Ceil(min(max(v, 0), 100) * (1 << gainBits))) }
+	c := hsvChange{
+		turn:       int32(((int(math.RoundToEven(hue*180)) % 180) + 180) % 180),
+		saturation: gain(saturation), value: gain(value),
 	}
-	var sat, val [256]uint32
-	for i := range sat {
-		sat[i] = uint32(min(max(math.Floor(float64(i)*saturation), 0), 255))
-		val[i] = uint32(min(max(math.Floor(float64(i)*value), 0), 255))
-	}
+	c.apply(pix[hsvVectors(pix, c):])
+}
+
+// apply changes pixels one by one.
+func (c hsvChange) apply(pix []byte) {
 	t := reciprocals
 	for i := 0; i+2 < len(pix); i += 3 {
 		p := pix[i : i+3 : i+3]
@@ -55,39 +60,35 @@ func HSV(pix []byte, hue, saturation, value float64) {
 		default:
 			h = r - g + 4*diff
 		}
-		h = (h*t.hue[uint8(diff)] + 1<<(hsvBits-1)) >> hsvBits
+		h = (h*t.hue[uint8(diff)]+1<<(hsvBits-1))>>hsvBits + c.turn
 		if h < 0 {
 			h += 180
 		}
-		s := sat[uint8((diff*t.saturation[uint8(top)]+1<<(hsvBits-1))>>hsvBits)]
-		v := val[uint8(top)]
-		sec := turn[uint8(h)]
-		// v·s/255, v·s·part/(255·30): how much darker the other two channels are.
-		vs := v * s
-		low := uint8(v - (vs*257+32896)>>16)
-		var mid uint8
-		if sec.sixth&1 == 0 {
-			mid = uint8(v - div7650(vs*(30-sec.part)))
-		} else {
-			mid = uint8(v - div7650(vs*sec.part))
+		if h >= 180 {
+			h -= 180
 		}
-		hi := uint8(v)
-		switch sec.sixth {
+		s := uint32(min((diff*t.saturation[uint8(top)]+1<<(hsvBits-1))>>hsvBits*c.saturation>>gainBits, 255))
+		v := uint32(min(top*c.value>>gainBits, 255))
+		sixth := uint32(h) * 2185 >> 16
+		part := uint32(h) - 30*sixth
+		if sixth&1 == 0 {
+			part = 30 - part
+		}
+		// v·s/255, v·s·part/(255·30): how much darker the other two channels are.
+		low, mid, high := uint8(v-(v*s*257+32896)>>16), uint8(v-(v*s*part+3825)/7650), uint8(v)
+		switch sixth {
 		case 0:
-			p[0], p[1], p[2] = hi, mid, low
+			p[0], p[1], p[2] = high, mid, low
 		case 1:
-			p[0], p[1], p[2] = mid, hi, low
+			p[0], p[1], p[2] = mid, high, low
 		case 2:
-			p[0], p[1], p[2] = low, hi, mid
+			p[0], p[1], p[2] = low, high, mid
 		case 3:
-			p[0], p[1], p[2] = low, mid, hi
+			p[0], p[1], p[2] = low, mid, high
 		case 4:
-			p[0], p[1], p[2] = mid, low, hi
+			p[0], p[1], p[2] = mid, low, high
 		default:
-			p[0], p[1], p[2] = hi, low, mid
+			p[0], p[1], p[2] = high, low, mid
 		}
 	}
 }
-
-// div7650 is x/7650 to the nearest, for x up to 255·255·30.
-func div7650(x uint32) uint32 { return uint32((uint64(x) + 3825) * 561431 >> 32) }

@@ -88,11 +88,3 @@ loop:
 
 done:
 	RET
-
-// func cpuFeatures() uint32
-TEXT ·cpuFeatures(SB), NOSPLIT, $0-4
-	MOVL $1, AX
-	XORL CX, CX
-	CPUID
-	MOVL CX, ret+0(FP)
-	RET

@@ -1,0 +1,2 @@
+// Package cpu tells which vector instructions may be used.
+package cpu
