@@ -59,7 +59,7 @@ func TestBadInputIsNamed(t *testing.T) {
 
 		{"coco cut off", coco(t, box).write("annotations/train.json", `{"images":[{"id":1,`), []string{"annotations/train.json:1: not valid COCO JSON", "ends in the middle"}},
 		{"coco NaN", coco(t, strings.Replace(box, "[1,2,", "[NaN,2,", 1)), []string{"train.json:4: not valid COCO JSON", "'N'"}},
-		{"coco three numbers", coco(t, box, strings.Replace(box, "[1,2,10,10]", "[1,2,10]", 1)), []string{"train.json:5: annotation 5: bbox has 3 numbers"}},
+		{"coco three numbers", coco(t, box, strings.Replace(box, `"id":5,"image_id":10,"category_id":3,"bbox":[1,2,10,10]`, `"id":6,"image_id":10,"category_id":3,"bbox":[1,2,10]`, 1)), []string{"train.json:5: annotation 6: bbox has 3 numbers"}},
 		{"coco outside", coco(t, strings.Replace(box, "[1,2,", "[41,2,", 1)), []string{"train.json:4: annotation 5: box lies wholly outside"}},
 		{"coco category", coco(t, strings.Replace(box, `"category_id":3`, `"category_id":4`, 1)), []string{`train.json:4: annotation 5: category_id "4" is not in categories`}},
 		{"coco image", coco(t, strings.Replace(box, `"image_id":10`, `"image_id":12`, 1)), []string{`train.json:4: annotation 5: image_id "12" is not in images`}},

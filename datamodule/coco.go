@@ -94,7 +94,7 @@ func (s *cocoSource) load(split string, r *Report) *rawSplit {
 		r.problem(path, 0, "%v", err)
 		return out
 	}
-	p := cocoParser{source: s, split: split, path: path, r: r, out: out, images: map[identifier]int{}, classes: map[identifier]int{}}
+	p := cocoParser{source: s, split: split, path: path, r: r, out: out, images: map[identifier]int{}, classes: map[identifier]int{}, ids: map[identifier]int{}}
 	p.parse(data)
 	return out
 }
@@ -120,7 +120,8 @@ type cocoParser struct {
 	out         *rawSplit
 	images      map[identifier]int // index into out.images
 	classes     map[identifier]int
-	notes       []located // annotations wait until all images and categories are known
+	ids         map[identifier]int // line of each annotation's id
+	notes       []located          // annotations wait until all images and categories are known
 	lines       lineCounter
 }
 
@@ -148,6 +149,7 @@ func (c *lineCounter) line1(offset int64) int {
 }
 
 func (p *cocoParser) parse(data []byte) {
+	data = bytes.TrimPrefix(data, []byte("\ufeff"))
 	p.lines = lineCounter{data: data}
 	dec := json.NewDecoder(bytes.NewReader(data))
 	if err := p.top(dec); err != nil {
@@ -320,6 +322,9 @@ func (p *cocoParser) annotation(n located) {
 	case !known:
 		bad("image_id %q is not in images", n.ImageID)
 		return
+	case n.ID != "" && p.ids[n.ID] > 0:
+		bad("the id is given twice, first in line %d", p.ids[n.ID])
+		return
 	case !named:
 		bad("category_id %q is not in categories", n.CategoryID)
 		return
@@ -332,6 +337,7 @@ func (p *cocoParser) annotation(n located) {
 	case index < 0:
 		return // its image was reported already
 	}
+	p.ids[n.ID] = n.line
 	b := rawBox{class: class, box: wildtrain.BoxXYWH(n.Box[0], n.Box[1], n.Box[2], n.Box[3]), line: n.line, what: "annotation " + string(n.ID)}
 	b.crowd = n.Crowd == "1" || n.Crowd == "true"
 	if n.Area != nil {

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 
 	"github.com/wildtrain/sdk/internal/imageio"
 )
@@ -60,6 +61,9 @@ const maxLinkText = 1024
 func (f fence) follow(path string) (string, error) {
 	real, err := filepath.EvalSymlinks(path)
 	if err != nil {
+		if _, stat := os.Stat(path); errors.Is(stat, syscall.ELOOP) {
+			err = fmt.Errorf("path %s is a link that leads in a circle", path)
+		}
 		return "", err
 	}
 	if target, ok := textLink(real); ok {

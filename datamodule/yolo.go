@@ -279,17 +279,50 @@ func (s *yoloSource) pictures(entry string, r *Report) ([]string, error) {
 	return nil, fmt.Errorf("%s is neither a folder, a list (.txt) nor a picture", path)
 }
 
-// listPictures walks a folder in the order of names.
+// listPictures walks a folder in the order of names, links to folders included. A
+// link to a folder that it lies in would never end: that is an error.
 func listPictures(dir string) ([]string, error) {
+	real, err := filepath.EvalSymlinks(dir)
+	if err != nil {
+		return nil, err
+	}
+	return walkPictures(dir, []string{mustAbs(real)})
+}
+
+// walkPictures lists the pictures below a folder; above are the real folders that lead to it.
+func walkPictures(dir string, above []string) ([]string, error) {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return nil, err
+	}
 	var out []string
-	// The folder itself may be a link, which WalkDir does not follow.
-	err := filepath.WalkDir(dir+string(filepath.Separator), func(path string, d fs.DirEntry, err error) error {
-		if err == nil && !d.IsDir() && imageio.IsPicture(path) {
-			out = append(out, filepath.Clean(path))
+	for _, e := range entries {
+		path := filepath.Join(dir, e.Name())
+		switch {
+		case imageio.IsPicture(path) && !e.IsDir():
+			out = append(out, path)
+			continue
+		case e.Type()&fs.ModeSymlink != 0:
+			if !isDir(path) {
+				continue
+			}
+		case !e.IsDir():
+			continue
 		}
-		return err
-	})
-	return out, err
+		real, err := filepath.EvalSymlinks(path)
+		if err != nil {
+			return nil, err
+		}
+		if real = mustAbs(real); slices.Contains(above, real) {
+			return nil, fmt.Errorf("%s is a link to a folder that it lies in, %s", path, real)
+		}
+		more, err := walkPictures(path, append(slices.Clip(above), real))
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, more...)
+	}
+	return out, nil
 }
 
 // list reads a file with one picture per line, relative to the list's folder or
@@ -300,7 +333,7 @@ func (s *yoloSource) list(path string, r *Report) ([]string, error) {
 		return nil, err
 	}
 	var out []string
-	scanner := bufio.NewScanner(bytes.NewReader(data))
+	scanner := bufio.NewScanner(bytes.NewReader(bytes.TrimPrefix(data, []byte("\ufeff"))))
 	for line := 1; scanner.Scan(); line++ {
 		name := strings.TrimSpace(scanner.Text())
 		if name == "" || strings.HasPrefix(name, "#") {
