@@ -142,3 +142,33 @@ func TestBadClassification(t *testing.T) {
 		require.ErrorContains(t, err, want)
 	}
 }
+
+// The area under the curve that is drawn is the area that is told.
+func TestROCHasItsArea(t *testing.T) {
+	var problems []classProblem
+	readGolden(t, "testdata/classification.json.gz", &problems)
+	for i, p := range problems {
+		cfg := DefaultClassification(classNames(p.Classes))
+		cfg.MultiLabel = p.Multi
+		c, err := NewClassification(cfg)
+		require.NoError(t, err)
+		for k := range p.Probs {
+			require.NoError(t, c.add([]answer{{ID: fmt.Sprint(k), Truth: p.Truth[k], Probs: p.Probs[k]}}))
+		}
+		s, err := c.Summary()
+		require.NoError(t, err)
+		for k, row := range s.Classes {
+			area, x, y := 0.0, 0.0, 0.0
+			for _, r := range row.ROC {
+				area += (r.FalsePositiveRate - x) * (r.TruePositiveRate + y) / 2
+				x, y = r.FalsePositiveRate, r.TruePositiveRate
+			}
+			if want := p.Rows[k][4]; want >= 0 { // scikit-learn's
+				require.InDelta(t, want, area, 1e-9, "problem %d, class %d", i, k)
+				require.InDelta(t, 2, x+y, 0, "it ends in the corner")
+			} else {
+				require.Nil(t, row.ROC)
+			}
+		}
+	}
+}

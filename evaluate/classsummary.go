@@ -29,6 +29,8 @@ type ClassScores struct {
 	AP            float64 `json:"average_precision"`
 	BestThreshold float64 `json:"best_threshold"` // with the best F1 of the class by itself
 	BestF1        float64 `json:"best_F1"`
+
+	ROC []ROCPoint `json:"ROC,omitempty"` // from the highest threshold on
 }
 
 // Summary computes all numbers.
@@ -51,7 +53,7 @@ func (c *Classification) Summary() (*ClassificationSummary, error) {
 		}
 		if probs {
 			r := rankClass(answers, k)
-			row.AUROC, row.AP = r.auroc(), r.averagePrecision()
+			row.AUROC, row.AP, row.ROC = r.auroc(), r.averagePrecision(), r.roc()
 			row.BestThreshold, row.BestF1 = r.best()
 		}
 		s.Classes = append(s.Classes, row)

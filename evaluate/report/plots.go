@@ -53,6 +53,7 @@ func plots(in Input) ([]figure, error) {
 		{"herds", "Mean error of counts by herd size", len(in.Counting) > 0, herdBars},
 		{"errors", "AP50 lost by kind of mistake", in.Errors != nil, errorBars},
 		{"confusion", "Confusion (rows: truth, shares of the row)", in.Confusion != nil && len(in.Confusion.Classes) <= 40, confusionMap},
+		{"roc", "ROC, each class against the rest", hasROC(in.Classification), rocCurves},
 		{"reliability", "Reliability", in.Classification != nil && len(in.Classification.Bins) > 0, reliability},
 		{"selective", "Accuracy over coverage", in.Classification != nil && len(in.Classification.Selective) > 0, selective},
 	} {
@@ -293,6 +294,34 @@ func herdBars(in Input) (*plot.Plot, error) {
 	}
 	p.Legend.Left = true
 	p.Y.Max = max(p.Y.Max*1.15, 0.1)
+	return p, nil
+}
+
+func hasROC(s *evaluate.ClassificationSummary) bool {
+	return s != nil && slices.ContainsFunc(s.Classes, func(c evaluate.ClassScores) bool { return c.ROC != nil })
+}
+
+func rocCurves(in Input) (*plot.Plot, error) {
+	p := axes("", "false positive rate", "true positive rate")
+	p.Legend.Top = false
+	if err := line(p, "", plotter.XYs{{X: 0, Y: 0}, {X: 1, Y: 1}}, color.Gray{160}); err != nil {
+		return nil, err
+	}
+	classes := slices.Clone(in.Classification.Classes)
+	slices.SortStableFunc(classes, func(a, b evaluate.ClassScores) int { return b.Support - a.Support })
+	for i, c := range classes[:min(len(classes), maxCurves)] {
+		if c.ROC == nil {
+			continue
+		}
+		xy := plotter.XYs{{X: 0, Y: 0}}
+		for _, r := range c.ROC {
+			xy = append(xy, plotter.XY{X: r.FalsePositiveRate, Y: r.TruePositiveRate})
+		}
+		if err := line(p, fmt.Sprintf("%s  AUROC %s", c.Name, brief(c.AUROC)), xy, inkOf(i)); err != nil {
+			return nil, err
+		}
+	}
+	unit(p)
 	return p, nil
 }
 

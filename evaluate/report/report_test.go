@@ -151,7 +151,7 @@ func TestReportOfAClassifier(t *testing.T) {
 	require.NoError(t, err)
 	html, err := os.ReadFile(name)
 	require.NoError(t, err)
-	require.Equal(t, 3, strings.Count(string(html), "<img "), "confusion, reliability, coverage")
+	require.Equal(t, 4, strings.Count(string(html), "<img "), "confusion, ROC, reliability, coverage")
 }
 
 func TestReportOfNothing(t *testing.T) {
