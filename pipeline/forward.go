@@ -12,7 +12,8 @@ import (
 // Forward runs the raw network in float32 evaluation mode on the stored tensor
 // "images" (N, 3, H, W) of a safetensors file and writes its outputs to another:
 // for YOLO "level0", "level1", … (N, 4·reg_max+nc, h, w) and "decoded" (N, 4+nc,
-// anchors). It is how anyone checks parity with another implementation.
+// anchors), for classifiers "logits" (N, classes) and "features" (N, width). It is
+// how anyone checks parity with another implementation.
 func (e *Env) Forward(ctx context.Context, s Settings, in, out string) error {
 	s.Hardware.Precision = "fp32"
 	m, _, err := e.open(s)

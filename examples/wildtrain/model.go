@@ -5,9 +5,11 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/wildtrain/sdk/detection"
 	"github.com/wildtrain/sdk/pipeline"
+	"github.com/wildtrain/sdk/torch/nn/backbone"
 )
 
 func (a *app) list() verb {
@@ -15,12 +17,11 @@ func (a *app) list() verb {
 		name: "list", short: "List the architectures that ship", example: "wildtrain model list",
 		long: "An architecture file of your own is `model.architecture=FILE.yaml`.",
 		run: func(context.Context, map[string]string, []string) error {
+			names := append(detection.Architectures(), backbone.Names()...)
 			if a.json {
-				return a.print(detection.Architectures())
+				return a.print(names)
 			}
-			for _, n := range detection.Architectures() {
-				fmt.Fprintln(a.out, n)
-			}
+			fmt.Fprintln(a.out, strings.Join(names, "\n"))
 			return nil
 		},
 	}
@@ -50,8 +51,11 @@ func (a *app) info() verb {
 			if a.json {
 				return a.print(i)
 			}
-			fmt.Fprintf(a.out, "architecture  %s\nparameters    %d (%d when fused)\ntensors       %d\nstrides       %v\ninput         %d × %d\nclasses       %s\n",
-				i.Architecture, i.Parameters, i.Fused, i.Tensors, i.Strides, i.InputSize[0], i.InputSize[1], classList(i.Classes))
+			fmt.Fprintf(a.out, "task          %s\narchitecture  %s\nparameters    %d\ntensors       %d\ninput         %d × %d\nclasses       %s\n",
+				i.Task, i.Architecture, i.Parameters, i.Tensors, i.InputSize[0], i.InputSize[1], classList(i.Classes))
+			if i.Fused > 0 {
+				fmt.Fprintf(a.out, "when fused    %d parameters\nstrides       %v\n", i.Fused, i.Strides)
+			}
 			if i.License != "" {
 				fmt.Fprintf(a.out, "licence       %s\n", i.License)
 			}
@@ -79,8 +83,9 @@ func (a *app) forward() verb {
 			{"out", "Y.safetensors", true, "file to write"},
 		},
 		example: "wildtrain model forward weights=W.pt in=X.safetensors out=Y.safetensors model=yolo11s model.classes=7",
-		after: "Outputs: `level0`, `level1`, … (N, 4·reg_max+nc, h, w: box bins, then class logits) and\n" +
-			"`decoded` (N, 4+nc, anchors: x, y, width, height in pixels, then class probabilities).\n" +
+		after: "Outputs of YOLO: `level0`, `level1`, … (N, 4·reg_max+nc, h, w: box bins, then class logits) and\n" +
+			"`decoded` (N, 4+nc, anchors: x, y, width, height in pixels, then class probabilities);\n" +
+			"of classifiers: `logits` (N, classes) and `features` (N, width).\n" +
 			"Weights that this SDK wrote tell their model; for others give `model=`. The number of\n" +
 			"classes is seen from the head unless `model.classes` is given.",
 		json: []result{{"out", "the file that was written"}},
