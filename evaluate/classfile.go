@@ -307,10 +307,8 @@ func (c *Classification) WritePredictions(w io.Writer) error {
 	rows := [][]string{head}
 	for _, a := range answers {
 		var said []string
-		for k, name := range c.cfg.Classes {
-			if c.says(a, k) {
-				said = append(said, name)
-			}
+		for _, k := range c.said(a) {
+			said = append(said, c.cfg.Classes[k])
 		}
 		row := []string{a.ID, strings.Join(said, "|")}
 		if probs {

@@ -84,29 +84,38 @@ func WriteLabelStudio(w io.Writer, pictures []Picture, classes []string, cfg Lab
 	return writeIndented(w, tasks)
 }
 
-// fiftyOneKeys are the names by which FiftyOne knows the pictures: their files
+// fiftyOneKeys are the names by which FiftyOne knows pictures: their files
 // without ending, without folders where that is still unique.
-func fiftyOneKeys(pictures []Picture) []string {
-	out := make([]string, len(pictures))
-	seen := map[string]bool{}
-	for i, p := range pictures {
-		out[i] = strings.TrimSuffix(path.Base(p.name()), path.Ext(p.name()))
-		if seen[out[i]] {
-			for k, q := range pictures {
-				out[k] = strings.TrimSuffix(q.name(), path.Ext(q.name()))
+func fiftyOneKeys(files []string) ([]string, error) {
+	bare := func(name string) string { return strings.TrimSuffix(name, path.Ext(name)) }
+	unique := func(of func(string) string) (out []string, twice string) {
+		seen := map[string]bool{}
+		for _, f := range files {
+			key := of(f)
+			if seen[key] {
+				return nil, key
 			}
-			return out
+			seen[key] = true
+			out = append(out, key)
 		}
-		seen[out[i]] = true
+		return out, ""
 	}
-	return out
+	if out, twice := unique(func(f string) string { return bare(path.Base(f)) }); twice == "" {
+		return out, nil
+	}
+	out, twice := unique(bare)
+	if twice != "" {
+		return nil, fmt.Errorf("evaluate: write FiftyOne: two pictures are called %q", twice)
+	}
+	return out, nil
 }
 
 // WriteFiftyOne writes what was found as the labels.json of FiftyOne's image
-// detection dataset: boxes in shares of the picture's size.
+// detection dataset: classes by their place in the list, boxes in shares of the
+// picture's size.
 func WriteFiftyOne(w io.Writer, pictures []Picture, classes []string) error {
 	type detection struct {
-		Label      string     `json:"label"`
+		Label      int        `json:"label"`
 		Box        [4]float64 `json:"bounding_box"`
 		Confidence float64    `json:"confidence"`
 	}
@@ -114,22 +123,25 @@ func WriteFiftyOne(w io.Writer, pictures []Picture, classes []string) error {
 		Classes []string               `json:"classes"`
 		Labels  map[string][]detection `json:"labels"`
 	}{classes, map[string][]detection{}}
-	keys := fiftyOneKeys(pictures)
+	names := make([]string, len(pictures))
+	for i := range pictures {
+		names[i] = pictures[i].name()
+	}
+	keys, err := fiftyOneKeys(names)
+	if err != nil {
+		return err
+	}
 	for i, p := range pictures {
-		if _, twice := out.Labels[keys[i]]; twice {
-			return fmt.Errorf("evaluate: write FiftyOne: two pictures are called %q", keys[i])
-		}
 		list := make([]detection, 0, len(p.Found))
 		for k, o := range p.Found {
-			name, err := nameOf(classes, o.Class)
-			if err != nil {
+			if _, err := nameOf(classes, o.Class); err != nil {
 				return fmt.Errorf("evaluate: write FiftyOne: %s: object %d: %w", p.name(), k, err)
 			}
 			x, y, width, height, err := p.share(o.Box)
 			if err != nil {
 				return fmt.Errorf("evaluate: write FiftyOne: %s: object %d: %w", p.name(), k, err)
 			}
-			list = append(list, detection{name, [4]float64{x, y, width, height}, o.Score})
+			list = append(list, detection{o.Class, [4]float64{x, y, width, height}, o.Score})
 		}
 		out.Labels[keys[i]] = list
 	}

@@ -15,7 +15,7 @@ func TestAnnotationTools(t *testing.T) {
 	classes := []string{"impala", "zebra"}
 	var b bytes.Buffer
 	require.NoError(t, WriteFiftyOne(&b, pictures, classes))
-	require.JSONEq(t, `{"classes":["impala","zebra"],"labels":{"b":[{"label":"zebra","bounding_box":[0.25,0,0.5,0.5],"confidence":0.5}],"c":[]}}`, b.String())
+	require.JSONEq(t, `{"classes":["impala","zebra"],"labels":{"b":[{"label":1,"bounding_box":[0.25,0,0.5,0.5],"confidence":0.5}],"c":[]}}`, b.String())
 	b.Reset()
 	require.NoError(t, WriteLabelStudio(&b, pictures, classes, DefaultLabelStudio()))
 	require.JSONEq(t, `[{"data":{"image":"a/b.jpg"},"predictions":[{"model_version":"wildtrain","score":0.5,"result":[
@@ -80,5 +80,32 @@ func TestIntervalsHoldTheNumbers(t *testing.T) {
 		require.GreaterOrEqual(t, e.Interval.High, e.Value, e.Name)
 		require.Less(t, e.Interval.High-e.Interval.Low, 0.5, e.Name)
 		require.Equal(t, e.Name == "precision", e.Interval.High == e.Interval.Low, "%s: all that is found is right, nothing else is certain", e.Name)
+	}
+}
+
+func TestClassesForAnnotationTools(t *testing.T) {
+	make1 := func(multi bool, said string) *Classification {
+		cfg := DefaultClassification([]string{"kudu", "zebra"})
+		cfg.MultiLabel = multi
+		c, err := readClassification(strings.NewReader("id,label\na/1.jpg,kudu\n"), strings.NewReader(said), cfg, DefaultLimits())
+		require.NoError(t, err)
+		return c
+	}
+	for _, p := range []struct {
+		multi                bool
+		said, fifty, choices string
+	}{
+		{false, "id,kudu,zebra\na/1.jpg,.2,.8\n", `{"label":1,"confidence":0.8}`, `"score":0.8,"result":[{"id":"c","type":"choices","from_name":"choice","to_name":"image","value":{"choices":["zebra"]}}]`},
+		{false, "id,label\na/1.jpg,kudu\n", `{"label":0}`, `"score":1,"result":[{"id":"c","type":"choices","from_name":"choice","to_name":"image","value":{"choices":["kudu"]}}]`},
+		{true, "id,kudu,zebra\na/1.jpg,.2,.3\n", `[]`, `"score":1,"result":[]`},
+		{true, "id,kudu,zebra\na/1.jpg,.6,.7\n", `[{"label":0,"confidence":0.6},{"label":1,"confidence":0.7}]`, `"score":0.6,"result":[{"id":"c","type":"choices","from_name":"choice","to_name":"image","value":{"choices":["kudu","zebra"]}}]`},
+	} {
+		c := make1(p.multi, p.said)
+		var b bytes.Buffer
+		require.NoError(t, c.WriteFiftyOne(&b))
+		require.JSONEq(t, `{"classes":["kudu","zebra"],"labels":{"1":`+p.fifty+`}}`, b.String())
+		b.Reset()
+		require.NoError(t, c.WriteLabelStudio(&b, DefaultLabelStudioChoices()))
+		require.JSONEq(t, `[{"data":{"image":"a/1.jpg"},"predictions":[{"model_version":"wildtrain",`+p.choices+`}]}]`, b.String())
 	}
 }

@@ -21,7 +21,11 @@ func (in *Input) exchange() ([]file, error) {
 	case in.answers != nil:
 		return fill(nil,
 			content{Saved, in.answers.Save},
-			content{"predictions.csv", in.answers.WritePredictions},
+			content{filepath.Join("predictions", "predictions.csv"), in.answers.WritePredictions},
+			content{filepath.Join("predictions", "fiftyone.json"), in.answers.WriteFiftyOne},
+			content{filepath.Join("predictions", "label_studio.json"), func(w io.Writer) error {
+				return in.answers.WriteLabelStudio(w, evaluate.DefaultLabelStudioChoices())
+			}},
 		)
 	}
 	return nil, nil

@@ -168,9 +168,9 @@ type file struct {
 
 // Write fills the folder with report.html, report.md, report.json, classes.csv
 // and plots/*.png, and returns the path of the page. An Input that was gathered
-// from an evaluation has more: counts.csv and predictions/ for COCO's tools,
-// FiftyOne and Label Studio, or predictions.csv; and evaluation.gz, from which
-// evaluate.OpenSaved reads all of it back. Files of an earlier report are
+// from an evaluation has more: counts.csv (detections only); predictions/ for
+// COCO's tools or as CSV, and for FiftyOne and Label Studio; and evaluation.gz,
+// from which evaluate.OpenSaved reads all of it back. Files of an earlier report are
 // replaced one by one, each as a whole.
 func Write(dir string, in Input) (string, error) {
 	if in.Title == "" {
