@@ -74,8 +74,8 @@ func (a *app) evaluateClassification() verb {
 		keys: slices.Concat(keys, classificationKeys(), sampleKeys()),
 		example: "wildtrain evaluate classification truth=truth.csv predictions=predictions.csv --json\n" +
 			"wildtrain evaluate classification truth=truth.csv predictions=predictions.csv parents=taxonomy.csv out=numbers",
-		after: "With `out`: `report.html`, `report.md`, `report.json`, `classes.csv`, `plots/`, `predictions.csv`\n" +
-			"and `evaluation.gz` for `wildtrain evaluate compare`. Guide: docs/evaluation.md.",
+		after: "With `out`: `report.html`, `report.md`, `report.json`, `classes.csv`, `plots/`, `predictions/`\n" +
+			"as CSV and for FiftyOne and Label Studio, and `evaluation.gz` for `wildtrain evaluate compare`. Guide: docs/evaluation.md.",
 		json: []result{
 			{"accuracy balanced_accuracy MCC kappa", "as scikit-learn computes them; not with `multi_label`"},
 			{"subset_accuracy hamming_loss", "only with `multi_label`"},
@@ -121,7 +121,11 @@ func (a *app) tellClassification(in report.Input, out, page string) error {
 	s := in.Classification
 	if a.json {
 		all := numbers(s.Values)
-		all["images"], all["classes"], all["intervals"] = s.Pictures, s.Classes, in.Intervals
+		classes := slices.Clone(s.Classes)
+		for i := range classes {
+			classes[i].ROC = nil // the report has it
+		}
+		all["images"], all["classes"], all["intervals"] = s.Pictures, classes, in.Intervals
 		if s.Confusion != nil {
 			all["confusion"] = s.Confusion
 		}

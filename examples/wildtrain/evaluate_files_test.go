@@ -115,7 +115,7 @@ func TestEvaluateClassification(t *testing.T) {
 	require.InDelta(t, 1, got["level1_accuracy"].(float64)+1.0/3, 1e-12)
 	require.InDelta(t, 2.0/3, got["coverage"], 1e-12)
 	require.Contains(t, got, "top2_accuracy")
-	require.FileExists(t, filepath.Join(out, "predictions.csv"))
+	require.FileExists(t, filepath.Join(out, "predictions", "predictions.csv"))
 	require.Contains(t, must(t, "evaluate", "classification", truth, said), "accuracy 0.667")
 
 	multi := object(t, "evaluate", "classification", "truth="+file(t, "t.csv", "id,label\n1,kudu|zebra\n2,\n"), "predictions="+file(t, "p.csv", "id,label\n1,kudu|zebra\n2,kudu\n"), "multi_label=true")
