@@ -142,3 +142,24 @@ func FuzzCOCO(f *testing.F) {
 		}
 	})
 }
+
+// The annotations that WilData wrote, with made-up detections.
+func TestFixtureEqualsPycocotools(t *testing.T) {
+	var problems []struct {
+		File   string
+		DT     json.RawMessage
+		Values map[string]float64
+	}
+	readGolden(t, "testdata/fixture.json.gz", &problems)
+	for _, p := range problems {
+		gt, err := os.Open(filepath.Join("../testdata/wildata/datasets", filepath.FromSlash(p.File)))
+		require.NoError(t, err)
+		defer gt.Close()
+		s, err := COCO(gt, bytes.NewReader(p.DT), DefaultDetectionConfig(nil), DefaultLimits())
+		require.NoError(t, err, p.File)
+		for name, want := range p.Values {
+			got, _ := s.Values.Get(name)
+			require.InDelta(t, want, got, 1e-9, "%s, %s", p.File, name)
+		}
+	}
+}
