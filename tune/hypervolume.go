@@ -181,7 +181,7 @@ func contributionWeights(v *View, trials []*Trial) []float64 {
 	}
 	losses := make([][]float64, len(feasible))
 	for k, i := range feasible {
-		losses[k] = lossesOf(v, trials[i : i+1])[0]
+		losses[k] = lossesOf(v, trials[i:i+1])[0]
 	}
 	ref := referencePoint(losses)
 	ranks := nonDominationRanks(losses, 0)

@@ -71,11 +71,13 @@ func (l *Live) SuggestAll(ctx context.Context, s Space) (map[string]any, error) 
 
 func (l *Live) draw(ctx context.Context, s Space) (changes []Change, values map[string]any, err error) {
 	values = map[string]any{}
+	before := maps.Clone(l.trial.Params)
+	defer func() { l.trial.Params = before }() // nothing is drawn yet
 	for _, p := range s.Params {
 		if !p.When.holds(values) {
 			continue
 		}
-		if known, ok := l.trial.Params[p.Name]; ok {
+		if known, ok := before[p.Name]; ok {
 			values[p.Name] = known.Dist.External(known.Value)
 			continue
 		}
@@ -85,6 +87,7 @@ func (l *Live) draw(ctx context.Context, s Space) (changes []Change, values map[
 		}
 		values[p.Name] = p.Dist.External(v)
 		changes = append(changes, Change{Kind: SetParam, Key: p.Name, Value: v, Dist: p.Dist})
+		put(&l.trial.Params, p.Name, Param{v, p.Dist}) // samplers may look at those before
 	}
 	return changes, values, nil
 }

@@ -53,10 +53,10 @@ forbid:
 
 func TestBadSpaces(t *testing.T) {
 	for text, want := range map[string]string{
-		"x: 3":                                     "tune.space.x: must be a mapping",
-		"x: {low: 1}":                              "tune.space.x: low and high must be numbers",
-		"x: {low: 2, high: 1}":                     "tune.space.x: range [2, 1]: low is above high",
-		"x: {low: 0, high: 1.5, log: true}":        "begins above 0",
+		"x: 3":                              "tune.space.x: must be a mapping",
+		"x: {low: 1}":                       "tune.space.x: low and high must be numbers",
+		"x: {low: 2, high: 1}":              "tune.space.x: range [2, 1]: low is above high",
+		"x: {low: 0, high: 1.5, log: true}": "begins above 0",
 		"x: {low: 0.1, high: 1, log: yes please}":  "log must be true or false",
 		"x: {low: 1, high: 2, lgo: true}":          `tune.space.x: "lgo" is unknown`,
 		"x: {choices: []}":                         "at least one choice",

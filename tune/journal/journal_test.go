@@ -45,10 +45,10 @@ func TestBrokenLastLineIsReplaced(t *testing.T) {
 func TestBrokenLineIsAnError(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "j")
 	for bad, want := range map[string]string{
-		"{\"op_code\":6\n":                        "j:3: pyjson",
-		"[]\n":                                    "j:3: the record is no object",
-		"{\"op_code\":77}\n":                      "op_code 77 is unknown",
-		"{\"op_code\":5,\"trial_id\":0}\n":        `field "param_name" is missing or wrong`,
+		"{\"op_code\":6\n":                 "j:3: pyjson",
+		"[]\n":                             "j:3: the record is no object",
+		"{\"op_code\":77}\n":               "op_code 77 is unknown",
+		"{\"op_code\":5,\"trial_id\":0}\n": `field "param_name" is missing or wrong`,
 		"{\"op_code\":7,\"trial_id\":0,\"s\":1}\n": `field "step" is missing or wrong`,
 	} {
 		require.NoError(t, os.WriteFile(file, []byte(begun+bad), 0o644))

@@ -70,7 +70,9 @@ type record struct {
 	err    error
 }
 
-func (l *record) fail(key string) { l.err = errors.Join(l.err, fmt.Errorf("field %q is missing or wrong", key)) }
+func (l *record) fail(key string) {
+	l.err = errors.Join(l.err, fmt.Errorf("field %q is missing or wrong", key))
+}
 
 func (l *record) int(key string) int64 {
 	v, ok := l.fields[key].(int64)

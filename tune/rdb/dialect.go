@@ -48,7 +48,7 @@ var (
 		name: "mysql", serial: "INTEGER NOT NULL AUTO_INCREMENT", double: "DOUBLE", timestamp: "DATETIME(6)", key: "`key`", lock: " FOR UPDATE",
 		age:    "TIMESTAMPDIFF(MICROSECOND, %s, CURRENT_TIMESTAMP(6)) / 1000000.0",
 		upsert: "ON DUPLICATE KEY UPDATE", excluded: "VALUES(%s)",
-		enum:   func(_ string, values ...string) (string, string) { return "ENUM(" + quoted(values) + ")", "" },
+		enum: func(_ string, values ...string) (string, string) { return "ENUM(" + quoted(values) + ")", "" },
 	}
 )
 
