@@ -24,15 +24,16 @@ type cocoSource struct {
 	annotations string   // folder of the JSON files
 	bases       []string // folders that file names are relative to, the first that fits
 	fence       fence
+	masks       bool
 }
 
-func openCOCO(root, name, annotations string, bases []string, links bool) (*cocoSource, error) {
+func openCOCO(root, name, annotations string, bases []string, c Config) (*cocoSource, error) {
 	f, err := newFence(root)
 	if err != nil {
 		return nil, err
 	}
-	f.links = links
-	return &cocoSource{name, annotations, bases, f}, nil
+	f.links = c.AllowLinks
+	return &cocoSource{name, annotations, bases, f, c.Masks}, nil
 }
 
 func (s *cocoSource) name() string { return s.dataset }
@@ -85,6 +86,12 @@ type cocoAnnotation struct {
 	Crowd      identifier `json:"iscrowd"`
 }
 
+// cocoOutlined is an annotation with its segmentation, which is long.
+type cocoOutlined struct {
+	cocoAnnotation
+	Shape *outline `json:"segmentation"`
+}
+
 // load reads one annotation file. Problems go to the report; what is sound is returned.
 func (s *cocoSource) load(split string, r *Report) *rawSplit {
 	path := filepath.Join(s.annotations, split+".json")
@@ -126,7 +133,7 @@ type cocoParser struct {
 }
 
 type located struct {
-	cocoAnnotation
+	cocoOutlined
 	line int
 }
 
@@ -186,7 +193,7 @@ func (p *cocoParser) top(dec *json.Decoder) error {
 		case "categories":
 			err = eachElement(dec, name, &p.lines, p.category)
 		case "annotations":
-			err = eachElement(dec, name, &p.lines, func(a cocoAnnotation, line int) { p.notes = append(p.notes, located{a, line}) })
+			err = p.annotations(dec, name)
 		default:
 			var skipped json.RawMessage
 			err = dec.Decode(&skipped)
@@ -204,6 +211,16 @@ func (p *cocoParser) top(dec *json.Decoder) error {
 		}
 	}
 	return nil
+}
+
+// annotations reads outlines only where they are wanted.
+func (p *cocoParser) annotations(dec *json.Decoder, key string) error {
+	if p.source.masks {
+		return eachElement(dec, key, &p.lines, func(a cocoOutlined, line int) { p.notes = append(p.notes, located{a, line}) })
+	}
+	return eachElement(dec, key, &p.lines, func(a cocoAnnotation, line int) {
+		p.notes = append(p.notes, located{cocoOutlined{cocoAnnotation: a}, line})
+	})
 }
 
 // lineError is an error that knows the line of the value it concerns.
@@ -338,7 +355,7 @@ func (p *cocoParser) annotation(n located) {
 		return // its image was reported already
 	}
 	p.ids[n.ID] = n.line
-	b := rawBox{class: class, box: wildtrain.BoxXYWH(n.Box[0], n.Box[1], n.Box[2], n.Box[3]), line: n.line, what: "annotation " + string(n.ID)}
+	b := rawBox{class: class, box: wildtrain.BoxXYWH(n.Box[0], n.Box[1], n.Box[2], n.Box[3]), line: n.line, what: "annotation " + string(n.ID), shape: n.Shape}
 	b.crowd = n.Crowd == "1" || n.Crowd == "true"
 	if n.Area != nil {
 		b.area = *n.Area

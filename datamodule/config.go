@@ -86,6 +86,8 @@ type Config struct {
 
 	ByWindow bool `yaml:"-"` // pictures that can be read in parts (TIFF) may have more than MaxPixels: for Tile
 
+	Masks bool `yaml:"masks"` // read the outlines of objects, where there are any
+
 	Logger *slog.Logger `yaml:"-"` // nil: slog.Default
 
 	labels     bool   // for classification: sources of whole pictures with a class are known, too

@@ -290,7 +290,7 @@ func (c *conversion) create(name string, fill func(io.Writer) error) error {
 }
 
 // objects are a picture's boxes as they are to be written. keeps says which of
-// crowd, difficult and area the format has a place for.
+// crowd, difficult, area and mask the format has a place for.
 func (c *conversion) objects(rec Record, keeps ...string) []wildtrain.Object {
 	out := slices.Clone(rec.Objects)
 	for i := range out {
@@ -308,7 +308,7 @@ func (c *conversion) objects(rec Record, keeps ...string) []wildtrain.Object {
 		if o.Area > 0 && !slices.Contains(keeps, "area") {
 			c.out.LostAreas++
 		}
-		if o.Mask != nil {
+		if o.Mask != nil && !slices.Contains(keeps, "mask") {
 			c.out.LostMasks++
 		}
 	}

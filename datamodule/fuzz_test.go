@@ -22,7 +22,7 @@ func FuzzCOCO(f *testing.F) {
 	if err := os.WriteFile(filepath.Join(dir, "images", "a.jpg"), []byte("x"), 0o644); err != nil {
 		f.Fatal(err)
 	}
-	s, err := openCOCO(dir, "d", filepath.Join(dir, "annotations"), nil, false)
+	s, err := openCOCO(dir, "d", filepath.Join(dir, "annotations"), nil, Config{Masks: true})
 	if err != nil {
 		f.Fatal(err)
 	}

@@ -222,7 +222,10 @@ func (r studioResult) box() (b rawBox, class string, err error) {
 	b.normalised = true
 	switch {
 	case r.Type == "polygonlabels" && len(v.Points) >= 3:
-		b.box = around(v.Points)
+		b.box, b.shape = around(v.Points), &outline{normalised: true, polygons: [][]float64{nil}}
+		for _, p := range v.Points {
+			b.shape.polygons[0] = append(b.shape.polygons[0], p[0]/100, p[1]/100)
+		}
 	case r.Type == "rectanglelabels" && v.X != nil && v.Y != nil && v.Width != nil && v.Height != nil:
 		b.box = wildtrain.BoxXYWH(*v.X/100, *v.Y/100, *v.Width/100, *v.Height/100)
 	default:

@@ -182,7 +182,24 @@ func (b recordBuilder) object(raw rawBox, file string, h imageio.Header) (o wild
 		b.r.warn(file, raw.line, "%s: area %g is larger than its box (%g): stale, the box's is used", raw.what, o.Area, box.Area())
 		o.Area = 0
 	}
+	if b.config.Masks && o.Class >= 0 {
+		o.Mask = b.mask(raw, file, o.Box, h)
+	}
 	return o, true
+}
+
+// mask draws an object's outline. One that cannot be is told and left out.
+func (b recordBuilder) mask(raw rawBox, file string, box wildtrain.Box, h imageio.Header) *wildtrain.Mask {
+	m, err := raw.shape.mask(h.Width, h.Height)
+	if err != nil {
+		b.r.warn(file, raw.line, "%s: the outline is not used: %v", raw.what, err)
+		return nil
+	}
+	if m != nil && !fits(m, box) {
+		b.r.warn(file, raw.line, "%s: the outline is not used: it is not where the box is", raw.what)
+		return nil
+	}
+	return m
 }
 
 // uniqueIDs tells apart equal ids of different datasets.

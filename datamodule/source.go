@@ -52,6 +52,7 @@ type rawBox struct {
 	line       int
 	what       string // how messages call it
 	normalised bool   // box is in shares of the picture's sides
+	shape      *outline
 }
 
 // openSources finds the datasets under every root.
@@ -129,7 +130,7 @@ func openRoot(root string, c Config) ([]source, error) {
 	}
 	switch kind {
 	case WilData:
-		return openMasters(root, masters, c.AllowLinks)
+		return openMasters(root, masters, c)
 	case WilDataYOLO:
 		return openExports(root, exports, c.AllowLinks)
 	case YOLO:
@@ -145,7 +146,7 @@ func openRoot(root string, c Config) ([]source, error) {
 	case Folder:
 		return one(openFolders(root, c))
 	default:
-		s, err := openCOCO(root, filepath.Base(mustAbs(root)), filepath.Join(root, "annotations"), []string{filepath.Dir(mustAbs(root))}, c.AllowLinks)
+		s, err := openCOCO(root, filepath.Base(mustAbs(root)), filepath.Join(root, "annotations"), []string{filepath.Dir(mustAbs(root))}, c)
 		return []source{s}, err
 	}
 }
@@ -190,7 +191,7 @@ func one[S source](s S, err error) ([]source, error) {
 	return []source{s}, nil
 }
 
-func openMasters(root string, folders []string, links bool) ([]source, error) {
+func openMasters(root string, folders []string, c Config) ([]source, error) {
 	if len(folders) == 0 {
 		return nil, fmt.Errorf("no WilData dataset: datasets/*/annotations is not there")
 	}
@@ -198,7 +199,7 @@ func openMasters(root string, folders []string, links bool) ([]source, error) {
 	sortByDataset(folders)
 	for _, annotations := range folders {
 		name := filepath.Base(filepath.Dir(annotations))
-		s, err := openCOCO(root, name, annotations, []string{filepath.Join(root, "datasets")}, links)
+		s, err := openCOCO(root, name, annotations, []string{filepath.Join(root, "datasets")}, c)
 		if err != nil {
 			return nil, err
 		}

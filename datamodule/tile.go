@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/wildtrain/sdk/datamodule/augment"
 	"github.com/wildtrain/sdk/internal/imageio"
 	"github.com/wildtrain/sdk/internal/xrand"
 	"github.com/wildtrain/sdk/wildtrain"
@@ -236,7 +237,9 @@ func (t TileConfig) fill(w window, rec Record) window {
 		if share < 1 {
 			o.Area = 0 // unknown: the box's
 		}
-		o.Mask = nil
+		if o.Mask != nil && !w.whole {
+			o.Mask = augment.MoveMask(o.Mask, wildtrain.Translation(-float64(w.x), -float64(w.y)), w.width, w.height)
+		}
 		o.Box = wildtrain.Box{X1: part.X1 - float64(w.x), Y1: part.Y1 - float64(w.y), X2: part.X2 - float64(w.x), Y2: part.Y2 - float64(w.y)}
 		w.objects, w.of = append(w.objects, o), append(w.of, i)
 	}

@@ -13,6 +13,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/wildtrain/sdk/internal/rle"
 	"github.com/wildtrain/sdk/wildtrain"
 )
 
@@ -61,6 +62,20 @@ type cocoAnnotationOut struct {
 	Box      [4]float64 `json:"bbox"`
 	Area     float64    `json:"area"`
 	Crowd    int        `json:"iscrowd"`
+	Shape    *runsOut   `json:"segmentation,omitempty"`
+}
+
+// runsOut is a mask in COCO's compressed form.
+type runsOut struct {
+	Size   [2]int `json:"size"` // height, width
+	Counts string `json:"counts"`
+}
+
+func runsOf(m *wildtrain.Mask) *runsOut {
+	if m == nil {
+		return nil
+	}
+	return &runsOut{[2]int{m.Height, m.Width}, (&rle.Mask{Height: m.Height, Width: m.Width, Runs: m.Runs}).String()}
 }
 
 type cocoCategoryOut struct {
@@ -102,9 +117,9 @@ func (c *conversion) coco(s Split, names []string) error {
 		}
 		annotations := func(l *list) error {
 			for i, rec := range s.Records {
-				for _, o := range c.objects(rec, "crowd", "area") {
+				for _, o := range c.objects(rec, "crowd", "area", "mask") {
 					c.box++
-					a := cocoAnnotationOut{ID: c.box, Image: first + i, Category: o.Class + 1, Area: o.Area}
+					a := cocoAnnotationOut{ID: c.box, Image: first + i, Category: o.Class + 1, Area: o.Area, Shape: runsOf(o.Mask)}
 					a.Box = [4]float64{o.Box.X1, o.Box.Y1, o.Box.Width(), o.Box.Height()}
 					if a.Area == 0 || c.options.Clip && a.Area > o.Box.Area() {
 						a.Area = o.Box.Area()

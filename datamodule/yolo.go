@@ -409,11 +409,13 @@ func parseLabels(path string, data []byte, classes map[string]int, r *Report) []
 			r.problem(path, line, "%v", err)
 			continue
 		}
-		if first, twice := seen[b]; twice {
+		key := b
+		key.shape = nil // two outlines in one box: the same animal
+		if first, twice := seen[key]; twice {
 			r.warn(path, line, "the same label as in line %d; it counts once", first)
 			continue
 		}
-		seen[b] = line
+		seen[key] = line
 		b.line, b.what = line, "label"
 		out = append(out, b)
 	}
@@ -445,6 +447,7 @@ func parseLabel(fields []string, classes map[string]int) (rawBox, error) {
 	if n == 5 {
 		b.box = wildtrain.BoxCXCYWH(v[0], v[1], v[2], v[3])
 	} else {
+		b.shape = &outline{polygons: [][]float64{v}, normalised: true}
 		b.box = wildtrain.Box{X1: v[0], Y1: v[1], X2: v[0], Y2: v[1]}
 		for i := 0; i < len(v); i += 2 {
 			b.box = wildtrain.Box{X1: min(b.box.X1, v[i]), Y1: min(b.box.Y1, v[i+1]), X2: max(b.box.X2, v[i]), Y2: max(b.box.Y2, v[i+1])}
