@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"path"
 	"strconv"
 
 	"github.com/wildtrain/sdk/internal/rle"
@@ -84,11 +83,7 @@ func (e *cocoImage) UnmarshalJSON(b []byte) error {
 	if err := json.Unmarshal(b, (*plain)(e)); err != nil {
 		return err
 	}
-	switch e.groupBy {
-	case "":
-		return nil
-	case "folder":
-		e.group = path.Dir(e.FileName)
+	if e.groupBy == "" {
 		return nil
 	}
 	var all map[string]json.RawMessage

@@ -70,7 +70,7 @@ type DetectionConfig struct {
 	// ignored by its key ignore, not by iscrowd.
 	LVIS bool
 	// GroupBy names the key of an annotation file's images that holds the group
-	// of a picture (SetGroups); "folder" takes the folder of its file.
+	// of a picture (SetGroups).
 	GroupBy string
 }
 

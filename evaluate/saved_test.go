@@ -17,7 +17,7 @@ func TestSavedReadsBack(t *testing.T) {
 	readGolden(t, "testdata/cocofiles.json.gz", &problems)
 	for i, p := range problems {
 		cfg := p.config()
-		cfg.Conf, cfg.GroupBy = 0.4, "folder"
+		cfg.Conf, cfg.GroupBy = 0.4, "file_name"
 		d, err := readPair(bytes.NewReader(p.GT), bytes.NewReader(p.DT), cfg, DefaultLimits())
 		require.NoError(t, err)
 		want, err := d.Summary()
