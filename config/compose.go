@@ -50,6 +50,7 @@ type Config struct {
 	env       *environment
 	repo      *repository
 	name      string
+	foreign   bool // not of this SDK's schema
 }
 
 // Shipped is the configuration tree that comes with the SDK.
@@ -63,8 +64,11 @@ func sub(tree fs.FS, dir string) fs.FS {
 	return s
 }
 
+// builtIn names the tree of Hydra's own settings, as Hydra does.
+const builtIn = "pkg://hydra.conf"
+
 func hydraSource() *Source {
-	return &Source{Provider: "hydra", Path: "pkg://hydra.conf", tree: sub(builtinFiles, "builtin"), shared: &hydraCache}
+	return &Source{Provider: "hydra", Path: builtIn, tree: sub(builtinFiles, "builtin"), shared: &hydraCache}
 }
 
 func shippedSource() *Source {
@@ -113,7 +117,7 @@ func Compose(o Options) (*Config, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &Config{Sources: sources, Overrides: overrides, env: newEnvironment(&o), name: o.Name}
+	c := &Config{Sources: sources, Overrides: overrides, env: newEnvironment(&o), name: o.Name, foreign: o.Foreign}
 	c.repo = newRepository(sources)
 	c.env.hydra = func() *Node {
 		if c.full == nil {
@@ -217,7 +221,7 @@ func (c *Config) compose(o *Options) error {
 	if err != nil {
 		return err
 	}
-	groups.loose = o.Multirun
+	groups.loose, groups.ours = o.Multirun, !o.Foreign
 	if err := c.defaultsList(groups); err != nil {
 		return err
 	}
@@ -359,17 +363,32 @@ func (c *Config) apply(o *Override, eval *evaluator) error {
 			return fail(x)
 		}
 	}
-	if err := eval.update(c.full, o.Key, o.value, p, o.Op == Add || o.Op == ForceAdd); err != nil {
-		x := fail(err).(*Error)
-		if x.Message == "unknown key" {
-			x.File, x.Line, x.Column = "override "+shorten(o.Line), 0, 0
-			if x.Hint == "" {
-				x.Hint = "to add a key use +" + o.Line
-			}
-		}
+	return c.set(o, p, eval, fail)
+}
+
+// set sets a value. In trees of this SDK's schema a key needs no "+" where the
+// schema knows it, even if no file writes it.
+func (c *Config) set(o *Override, p *place, eval *evaluator, fail func(error) error) error {
+	ours := !c.foreign && !o.hydra()
+	force := o.Op == Add || o.Op == ForceAdd || ours && inSchema(o.Key)
+	err := eval.update(c.full, o.Key, o.value, p, force)
+	if err == nil {
+		return nil
+	}
+	x := fail(err).(*Error)
+	if x.Message != "unknown key" {
 		return x
 	}
-	return nil
+	x.File, x.Line, x.Column = "override "+shorten(o.Line), 0, 0
+	if ours {
+		if key, hint := misspelled(o.Key); hint != "" {
+			x.Key, x.Hint = key, hint
+		}
+	}
+	if x.Hint == "" {
+		x.Hint = "to add a key use +" + o.Line
+	}
+	return x
 }
 
 // selectLoose returns the resolved value at key, nil where it is absent, null or

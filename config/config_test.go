@@ -103,11 +103,11 @@ func TestArchitectureDocument(t *testing.T) {
 
 func TestTypos(t *testing.T) {
 	tests := []struct{ override, want string }{
-		{"training.epoch=3", `did you mean "epochs"?`},
+		{"training.epoch=3", `did you mean "training.epochs"?`},
 		{"trainin.epochs=3", `did you mean "training"?`},
 		{"model=yolo11q", `did you mean "yolo11`},
 		{"modle=yolo11n", `did you mean "model"?`},
-		{"data.augment.mosiac=0", `did you mean "mosaic"?`},
+		{"data.augment.mosiac=0", `did you mean "data.augment.mosaic"`},
 	}
 	for _, tt := range tests {
 		_, err := config.Compose(config.Options{Overrides: []string{tt.override}})
@@ -132,7 +132,7 @@ func TestProblemsAreReportedTogetherWithTheirPlace(t *testing.T) {
 	assert.Equal(t, filepath.Join(dir, "training/own.yaml"), all[0].File)
 	assert.Contains(t, all[0].Error(), "must be a whole number, not 'many'")
 	assert.Equal(t, 2, all[1].Line)
-	assert.Equal(t, `did you mean "lr0"?`, all[2].Hint)
+	assert.Equal(t, `did you mean "training.lr0" or "training.lrf"?`, all[2].Hint)
 }
 
 func TestRulesAcrossKeysFire(t *testing.T) {

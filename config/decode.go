@@ -168,7 +168,7 @@ func (d *decoder) structure(n, r *Node, v reflect.Value) {
 			for j, f := range fields {
 				names[j] = f.name
 			}
-			x.Hint = didYouMean(name, names)
+			x.Hint = didYouMeanKey(strings.TrimSuffix(strings.TrimSuffix(x.Key, name), "."), name, names)
 			d.errors = append(d.errors, x)
 			continue
 		}

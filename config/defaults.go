@@ -37,6 +37,7 @@ type choices struct {
 	byGroup   map[string][]string
 	eval      *evaluator
 	loose     bool // leave "???" groups open (multirun)
+	ours      bool // the primary file is at the root wherever it lies
 	depth     int
 	visited   int
 }
@@ -182,7 +183,12 @@ func (c *choices) open(root *tree, isPrimary bool) (f *file, done bool, err erro
 				return nil, true, err
 			}
 			if f != nil {
-				node.setHeader(f.header)
+				header := f.header
+				if header == nil && isPrimary && c.ours {
+					header = new(string)
+					*header = "_global_"
+				}
+				node.setHeader(header)
 			}
 		}
 	}

@@ -3,6 +3,7 @@ package config
 import (
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 
 	"github.com/wildtrain/sdk/internal/yamlsafe"
@@ -95,16 +96,22 @@ func fromYAML(err error) error {
 	return err
 }
 
-// nearest returns the candidate with the smallest edit distance to word, "" if
-// none is near enough to be a likely typo.
-func nearest(word string, candidates []string) string {
-	best, bestDistance := "", len(word)/2+1
-	if bestDistance > 4 {
-		bestDistance = 4
-	}
+// maxNear is how many candidates a hint names.
+const maxNear = 6
+
+// nearest returns the candidates with the smallest edit distance to word, in
+// their order; none if no one is near enough to be a likely typo.
+func nearest(word string, candidates []string) []string {
+	var best []string
+	limit := min(len(word)/2+1, 4)
 	for _, c := range candidates {
-		if d := distance(strings.ToLower(word), strings.ToLower(c), bestDistance); d < bestDistance {
-			best, bestDistance = c, d
+		d := distance(strings.ToLower(word), strings.ToLower(c), limit+1)
+		switch {
+		case d > limit || d == limit && best == nil:
+		case d < limit:
+			best, limit = []string{c}, d
+		case len(best) < maxNear:
+			best = append(best, c)
 		}
 	}
 	return best
@@ -137,8 +144,28 @@ func distance(a, b string, limit int) int {
 }
 
 func didYouMean(word string, candidates []string) string {
-	if c := nearest(word, candidates); c != "" {
-		return fmt.Sprintf("did you mean %q?", c)
+	return didYouMeanOneOf(nearest(word, candidates))
+}
+
+// didYouMeanKey is didYouMean for a key below head, and names candidates in full.
+func didYouMeanKey(head, word string, candidates []string) string {
+	near := nearest(word, candidates)
+	for i, c := range near {
+		near[i] = joinKey(head, c)
 	}
-	return ""
+	return didYouMeanOneOf(near)
+}
+
+func didYouMeanOneOf(names []string) string {
+	if len(names) == 0 {
+		return ""
+	}
+	for i, n := range names {
+		names[i] = strconv.Quote(n)
+	}
+	text := names[len(names)-1]
+	if rest := names[:len(names)-1]; len(rest) > 0 {
+		text = strings.Join(rest, ", ") + " or " + text
+	}
+	return "did you mean " + text + "?"
 }

@@ -32,7 +32,7 @@ func ExampleConfig_Decode() {
 	}
 	run := config.DefaultRun()
 	fmt.Println(c.Decode(&run))
-	// Output: mine/main.yaml:3:3: training.btach: unknown key (did you mean "batch"?)
+	// Output: mine/main.yaml:3:3: training.btach: unknown key (did you mean "training.batch"?)
 }
 
 func ExampleConfig_Explain() {

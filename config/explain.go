@@ -35,7 +35,7 @@ func (c *Config) explain(key string, depth int) (*Explanation, error) {
 		if next == nil {
 			x := &Error{Key: key, Message: "unknown key"}
 			if n.kind == Dict {
-				x.Hint = didYouMean(k, n.Keys())
+				x.Hint = didYouMeanKey(n.Path(), k, n.Keys())
 			}
 			return nil, x
 		}

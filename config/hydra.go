@@ -3,6 +3,7 @@ package config
 import (
 	"errors"
 	"os"
+	"path"
 	"slices"
 	"strings"
 )
@@ -171,6 +172,21 @@ func (c *Config) Get(key string) (*Node, error) {
 		return nil, err
 	}
 	return eval.resolveTree(v)
+}
+
+// Written is Get for values that a file of the user's or an override sets; nil for
+// those that are built in.
+func (c *Config) Written(key string) (*Node, error) {
+	n := c.full
+	for _, k := range splitKey(key) {
+		if n = selectOne(n, k); n == nil {
+			return nil, nil
+		}
+	}
+	if file, _, _ := n.Place(); strings.HasPrefix(file, path.Clean(builtIn)) {
+		return nil, nil
+	}
+	return c.Get(key)
 }
 
 // Decode resolves the configuration and decodes it into dst, see the function

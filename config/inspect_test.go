@@ -36,7 +36,7 @@ func TestExplain(t *testing.T) {
 	assert.Equal(t, "training.lr0", x.Via[0].Key)
 
 	_, err = c.Explain("training.lr1")
-	assert.ErrorContains(t, err, `did you mean "lr0"?`)
+	assert.ErrorContains(t, err, `did you mean "training.lr0"`)
 }
 
 func TestSchemaCoversEveryKey(t *testing.T) {
@@ -173,7 +173,7 @@ func TestRegistry(t *testing.T) {
 	_, err = build(3)
 	assert.ErrorContains(t, err, `did you mean "pump"?`)
 	_, err = build(4)
-	assert.ErrorContains(t, err, `did you mean "rate"?`)
+	assert.ErrorContains(t, err, `did you mean "d.rate"?`)
 	_, err = build(5)
 	assert.ErrorContains(t, err, "negative")
 }

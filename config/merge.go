@@ -55,7 +55,7 @@ func (e *evaluator) mergeEntry(dst *Node, k any, src *Node, strict bool) error {
 
 // unknownKey is the error for a key that a closed mapping lacks.
 func unknownKey(dst *Node, k any, src *Node) *Error {
-	x := &Error{Key: joinKey(dst.Path(), k), Message: "unknown key", Hint: didYouMean(pyStr(k), dst.Keys())}
+	x := &Error{Key: joinKey(dst.Path(), k), Message: "unknown key", Hint: didYouMeanKey(dst.Path(), pyStr(k), dst.Keys())}
 	if src != nil {
 		x.File, x.Line, x.Column = src.place.where()
 	}

@@ -17,16 +17,17 @@ import (
 type Job struct {
 	Num       int      // from 0, in the order of Jobs
 	Overrides []string // all that the job is composed with
-	Dir       string   // its own folder, made before it starts
+	Dir       string   // its own folder, for it to make
 }
 
 // Multirun runs the jobs of a sweep. It keeps a journal, multirun.jsonl in Dir,
 // so that a sweep that was stopped can go on.
 type Multirun struct {
-	Dir      string // folder of the sweep; each job's is named by its number
-	Parallel int    // jobs at a time; below 2 is one
-	FailFast bool   // start no further job after a failure
-	Resume   bool   // leave out jobs that the journal calls done
+	Dir      string   // folder of the sweep
+	Names    []string // of the jobs' folders in it; their numbers where there are none
+	Parallel int      // jobs at a time; below 2 is one
+	FailFast bool     // start no further job after a failure
+	Resume   bool     // leave out jobs that the journal calls done
 	// Notify takes every change of state as it happens: "running", "done",
 	// "failed" (with the error) or "skipped". It is called from one goroutine at a time.
 	Notify func(job Job, state string, err error)
@@ -101,7 +102,7 @@ func (r *sweepRun) all(ctx context.Context, jobs [][]string) {
 	slots := make(chan struct{}, max(r.m.Parallel, 1))
 	var wait sync.WaitGroup
 	for i, overrides := range jobs {
-		job := Job{Num: i, Overrides: overrides, Dir: filepath.Join(r.m.Dir, strconv.Itoa(i))}
+		job := Job{Num: i, Overrides: overrides, Dir: filepath.Join(r.m.Dir, r.m.name(i))}
 		if slices.ContainsFunc(r.done, func(d []string) bool { return slices.Equal(d, overrides) }) {
 			r.note(job, "skipped", nil)
 			continue
@@ -119,6 +120,13 @@ func (r *sweepRun) all(ctx context.Context, jobs [][]string) {
 	wait.Wait()
 }
 
+func (m Multirun) name(job int) string {
+	if job < len(m.Names) {
+		return m.Names[job]
+	}
+	return strconv.Itoa(job)
+}
+
 func (r *sweepRun) stopped() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -127,11 +135,7 @@ func (r *sweepRun) stopped() bool {
 
 func (r *sweepRun) one(ctx context.Context, job Job) {
 	r.note(job, "running", nil)
-	err := os.MkdirAll(job.Dir, 0o755)
-	if err == nil {
-		err = r.do(ctx, job)
-	}
-	if err != nil {
+	if err := r.do(ctx, job); err != nil {
 		r.note(job, "failed", err)
 		return
 	}

@@ -22,9 +22,9 @@ func TestMultirunGoesOnAfterFailureAndResumes(t *testing.T) {
 	dir := t.TempDir()
 	bad := errors.New("broken")
 	var ran []string
-	err := config.Multirun{Dir: dir}.Run(t.Context(), fourJobs, func(_ context.Context, j config.Job) error {
+	err := config.Multirun{Dir: dir, Names: []string{"one", "two"}}.Run(t.Context(), fourJobs, func(_ context.Context, j config.Job) error {
 		ran = append(ran, j.Overrides[0])
-		assert.DirExists(t, j.Dir)
+		assert.Equal(t, filepath.Join(dir, []string{"one", "two", "2", "3"}[j.Num]), j.Dir)
 		if j.Num == 1 {
 			return bad
 		}

@@ -494,3 +494,9 @@ func overrideText(v any) string {
 	}
 	return pyStr(v)
 }
+
+// Quote writes text so that an override takes it as it is, whatever it holds but
+// interpolations.
+func Quote(text string) string {
+	return quoted{text, '\''}.withQuotes()
+}

@@ -117,6 +117,65 @@ func Keys() []string {
 	return out
 }
 
+// typeAt is the type at a dotted key of the schema, nil where it knows none; bad is
+// the number of keys up to the first that it does not know, among whose siblings
+// names are.
+func typeAt(key string) (t reflect.Type, bad int, siblings []string) {
+	t = reflect.TypeFor[Run]()
+	for i, k := range splitKey(key) {
+		switch t.Kind() {
+		case reflect.Map:
+			t = t.Elem()
+			continue
+		case reflect.Interface:
+			continue
+		case reflect.Struct:
+		default:
+			return nil, i + 1, nil
+		}
+		var next reflect.Type
+		siblings = nil
+		for _, f := range fieldsOf(t) {
+			if siblings = append(siblings, f.name); f.name == k {
+				next = f.typ.Type
+			}
+		}
+		if next == nil {
+			return nil, i + 1, siblings
+		}
+		t = next
+	}
+	return t, 0, nil
+}
+
+// inSchema reports whether a key is one of the schema's, or below a free mapping
+// of it.
+func inSchema(key string) bool {
+	t, _, _ := typeAt(key)
+	return t != nil
+}
+
+// misspelled names the first unknown part of a key, and what may have been meant:
+// keys beside it, else keys of that name elsewhere.
+func misspelled(key string) (wrong, hint string) {
+	_, bad, siblings := typeAt(key)
+	if bad == 0 {
+		return key, ""
+	}
+	keys := splitKey(key)
+	wrong, head, word := strings.Join(keys[:bad], "."), strings.Join(keys[:bad-1], "."), keys[bad-1]
+	if hint = didYouMeanKey(head, word, siblings); hint != "" {
+		return wrong, hint
+	}
+	var elsewhere []string
+	for _, k := range Keys() {
+		if last := k[strings.LastIndexByte(k, '.')+1:]; last == word && len(elsewhere) < maxNear {
+			elsewhere = append(elsewhere, k)
+		}
+	}
+	return wrong, didYouMeanOneOf(elsewhere)
+}
+
 // Values lists the values a key may take, nil where it is not one of a few.
 func Values(key string) []string {
 	var out []string
@@ -125,25 +184,8 @@ func Values(key string) []string {
 			out = append(out, v)
 		}
 	}
-	if out == nil {
-		n := reflect.TypeFor[Run]()
-		for _, k := range strings.Split(key, ".") {
-			var next reflect.Type
-			if n.Kind() == reflect.Struct {
-				for _, f := range fieldsOf(n) {
-					if f.name == k {
-						next = f.typ.Type
-					}
-				}
-			}
-			if next == nil {
-				return nil
-			}
-			n = next
-		}
-		if n.Kind() == reflect.Bool {
-			return []string{"true", "false"}
-		}
+	if t, _, _ := typeAt(key); out == nil && t != nil && t.Kind() == reflect.Bool {
+		return []string{"true", "false"}
 	}
 	return out
 }
