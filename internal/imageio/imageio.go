@@ -1,7 +1,8 @@
 // Package imageio decodes pictures into interleaved RGB bytes.
 //
 // JPEG pixels equal those of libjpeg (which Pillow and OpenCV use) but for
-// rounding: planes come from jpegn, chroma is upsampled with libjpeg's triangle
+// rounding: planes come from a decoder for what cameras write, from jpegn or the
+// standard library for the rest, chroma is upsampled with libjpeg's triangle
 // filter and converted with its integer tables. PNG, WebP and BMP come from the
 // standard library and golang.org/x/image, TIFF from a reader of its own, which
 // also reads parts of large files (Raster). The EXIF orientation is
@@ -37,7 +38,18 @@ const DefaultMaxPixels = 1 << 28
 type Options struct {
 	MaxPixels int64              // 0: DefaultMaxPixels
 	Alloc     func(n int) []byte // source of pixel buffers; nil: make
+	Free      func([]byte)       // takes back what Alloc gave for a while only; nil: the collector
 	Strict    bool               // JPEG: a second, stricter decoder must find no fault either (slower)
+
+	// MinWidth and MinHeight, where not 0, allow JPEGs to be decoded at a half, a
+	// quarter or an eighth of their size, as long as they are no smaller than that.
+	MinWidth, MinHeight int
+}
+
+func (o Options) free(buf []byte) {
+	if o.Free != nil {
+		o.Free(buf)
+	}
 }
 
 func (o Options) alloc(n int) []byte {
@@ -224,7 +236,10 @@ func readRest(f *os.File, begun []byte) ([]byte, error) {
 func complete(format string, data []byte) bool {
 	switch format {
 	case "jpeg":
-		return bytes.LastIndex(data, []byte{0xff, 0xd9}) > bytes.LastIndex(data, []byte{0xff, 0xda})
+		ended := func(data []byte) bool {
+			return bytes.LastIndex(data, []byte{0xff, 0xd9}) > bytes.LastIndex(data, []byte{0xff, 0xda})
+		}
+		return ended(data[max(len(data)-tailBytes, 0):]) || ended(data)
 	case "png":
 		return bytes.Contains(data, []byte("IEND"))
 	}
@@ -284,7 +299,8 @@ func decodeFile(path string, o Options) (wildtrain.Image, error) {
 	if n, _ := f.ReadAt(magic, 0); sniff(magic[:n]) == "tiff" { // may be far larger than memory
 		return decodeTIFF(f, info.Size(), o)
 	}
-	data := make([]byte, info.Size())
+	data := o.alloc(int(info.Size()))
+	defer o.free(data)
 	if n, err := io.ReadFull(f, data); err != nil {
 		if !errors.Is(err, io.ErrUnexpectedEOF) && !errors.Is(err, io.EOF) {
 			return wildtrain.Image{}, err

@@ -54,14 +54,35 @@ func jpegHeader(data []byte) (Header, error) {
 }
 
 func decodeJPEG(data []byte, h Header, o Options) (wildtrain.Image, error) {
+	if !o.Strict && !h.progressive {
+		if h.Orientation >= 5 { // the size that is asked for is the displayed one
+			o.MinWidth, o.MinHeight = o.MinHeight, o.MinWidth
+		}
+		if src, ok := baseline(data, o); ok {
+			im := planesToRGB(src, o)
+			switch s := src.(type) {
+			case *image.YCbCr:
+				o.free(s.Y)
+				o.free(s.Cb)
+				o.free(s.Cr)
+			case *image.Gray:
+				o.free(s.Pix)
+			}
+			return im, nil
+		}
+	}
 	src, err := jpegPlanes(data, h, o)
 	if err != nil {
 		return wildtrain.Image{}, fmt.Errorf("%w: jpeg: %w", ErrCorrupt, err)
 	}
+	return planesToRGB(src, o), nil
+}
+
+func planesToRGB(src image.Image, o Options) wildtrain.Image {
 	if s, ok := src.(*image.YCbCr); ok {
-		return fromYCbCr(s, o), nil
+		return fromYCbCr(s, o)
 	}
-	return toRGB(src, o), nil
+	return toRGB(src, o)
 }
 
 // jpegPlanes decodes with jpegn, which is fast. The standard library's decoder,

@@ -43,6 +43,8 @@ func fromYCbCr(s *image.YCbCr, o Options) wildtrain.Image {
 }
 
 func (c *colour) convert(dst, luma, cb, cr []byte) {
+	done := convertVectors(dst, luma, cb, cr)
+	dst, luma, cb, cr = dst[3*done:], luma[done:], cb[done:], cr[done:]
 	cb, cr = cb[:len(luma)], cr[:len(luma)]
 	for x, v := range luma {
 		y, b, r := int32(v)+256, cb[x], cr[x]
@@ -122,13 +124,14 @@ func (u *upsampler) vertical(dst []byte, sum []int32, near, far []byte, lower in
 		}
 		return
 	}
-	for x, v := range near {
-		sum[x] = 3*int32(v) + int32(far[x])
-	}
+	done := doubleVectors(dst, near, far)
 	n := len(sum)
-	dst[0] = uint8((4*sum[0] + 8) >> 4)
+	for x := done; x < n; x++ {
+		sum[x] = 3*int32(near[x]) + int32(far[x])
+	}
+	dst[0] = uint8((4*(3*int32(near[0])+int32(far[0])) + 8) >> 4)
 	dst[2*n-1] = uint8((4*sum[n-1] + 7) >> 4)
-	for x := 0; x+1 < n; x++ {
+	for x := done; x+1 < n; x++ {
 		a, b := sum[x], sum[x+1]
 		dst[2*x+1] = uint8((3*a + b + 7) >> 4)
 		dst[2*x+2] = uint8((3*b + a + 8) >> 4)

@@ -8,6 +8,7 @@
 package resample
 
 import (
+	"encoding/binary"
 	"fmt"
 	"math"
 
@@ -123,19 +124,39 @@ func vertical(dst []byte, upper, lower []int32, t tap) {
 	}
 }
 
+// halve takes the mean of four pixels.
 func halve(dst, src wildtrain.Image) {
 	c, stride := src.Channels, src.Width*src.Channels
 	for y := range dst.Height {
 		a := src.U8[2*y*stride:][:stride]
 		b := src.U8[(2*y+1)*stride:][:stride]
 		d := dst.U8[y*dst.Width*c:][:dst.Width*c]
-		for x := range dst.Width {
+		done := 0
+		if c == 3 {
+			done = halveRow(d, a, b)
+		}
+		for x := done; x < dst.Width; x++ {
 			for k := range c {
 				i := 2*x*c + k
 				d[x*c+k] = uint8((int32(a[i]) + int32(a[i+c]) + int32(b[i]) + int32(b[i+c]) + 2) >> 2)
 			}
 		}
 	}
+}
+
+// halveRow makes three channels at once, two of them apart in one word, as long
+// as whole words can be read, and tells of how many pixels.
+func halveRow(d, a, b []byte) int {
+	const outer, inner = 0xff00ff, 0xff00
+	x := 0
+	for i := 0; i+7 <= len(a) && i+7 <= len(b) && 3*x+4 <= len(d); i, x = i+6, x+1 {
+		p, q := binary.LittleEndian.Uint32(a[i:]), binary.LittleEndian.Uint32(a[i+3:])
+		r, s := binary.LittleEndian.Uint32(b[i:]), binary.LittleEndian.Uint32(b[i+3:])
+		rb := (p&outer + q&outer + r&outer + s&outer + 0x20002) >> 2 & outer
+		g := (p&inner + q&inner + r&inner + s&inner + 0x200) >> 2 & inner
+		binary.LittleEndian.PutUint32(d[3*x:], rb|g) // a byte too many, which the next pixel sets
+	}
+	return x
 }
 
 func check(dst, src wildtrain.Image) error {
