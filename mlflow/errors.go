@@ -77,3 +77,9 @@ func fail(code, format string, args ...any) *Error {
 
 func invalid(format string, args ...any) *Error { return fail(codeInvalid, format, args...) }
 func missing(format string, args ...any) *Error { return fail(codeMissing, format, args...) }
+
+// final makes an error that trying again cannot mend.
+func (e *Error) final() *Error {
+	e.Status = http.StatusBadRequest
+	return e
+}

@@ -71,7 +71,7 @@ func openSQLite(ctx context.Context, path string, o SQLiteOptions) (*SQLite, err
 	if o.Artifacts == "" {
 		o.Artifacts = "./mlruns"
 	}
-	if !o.Relative && !strings.Contains(o.Artifacts, "://") {
+	if !o.Relative && isLocal(o.Artifacts) {
 		abs, err := filepath.Abs(o.Artifacts)
 		if err != nil {
 			return nil, err

@@ -260,9 +260,9 @@ func TestSearchRuns(t *testing.T) {
 			"attributes.run_name = 'run1'":                               "run1",
 			"run_name != 'run1'":                                         "run3 run2 run0",
 			"start_time >= 1002":                                         "run3 run2",
-			"tags.`so it is` = '100%'":                                       "run3",
-			"tags.`so it is` IS NULL":                                        "run2 run1 run0",
-			"tags.`so it is` IS NOT NULL":                                    "run3",
+			"tags.`so it is` = '100%'":                                   "run3",
+			"tags.`so it is` IS NULL":                                    "run2 run1 run0",
+			"tags.`so it is` IS NOT NULL":                                "run3",
 			"datasets.name = 'savanna' AND dataset.context = 'training'": "run1",
 			"dataset.digest IN ('0a1b', 'x')":                            "run1",
 			"status = 'RUNNING' AND metrics.AP < 0.2":                    "run0",
@@ -276,7 +276,7 @@ func TestSearchRuns(t *testing.T) {
 			"metrics.AP":              "run0 run1 run3 run2",
 			"attributes.start_time":   "run0 run1 run2 run3",
 			"params.`model.name` ASC": "run0 run1 run2 run3",
-			"tags.`so it is` DESC":        "run3 run2 run1 run0",
+			"tags.`so it is` DESC":    "run3 run2 run1 run0",
 		} {
 			p, err := s.SearchRuns(ctx, mlflow.RunQuery{ExperimentIDs: []string{"0"}, Query: mlflow.Query{OrderBy: []string{order}}})
 			require.NoError(t, err, order)
