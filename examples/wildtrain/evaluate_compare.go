@@ -34,17 +34,17 @@ func (a *app) evaluateCompare() verb {
 			{"differences", "list: name, a, b, difference (b − a), interval (low, high), p (of a difference of either sign)"},
 			{"resamples level", "of the bootstrap"},
 		},
-		run: func(_ context.Context, own map[string]string, _ []string) error {
+		run: func(ctx context.Context, own map[string]string, _ []string) error {
 			v := &values{own: own}
 			boot := bootstrap(v)
 			if own["gt"] != "" && own["truth"] != "" {
 				return usagef("gt= is for detections, truth= for classes: give one of them")
 			}
-			left, err := open(v, "a")
+			left, err := open(ctx, v, "a")
 			if err != nil {
 				return err
 			}
-			right, err := open(v, "b")
+			right, err := open(ctx, v, "b")
 			if err != nil {
 				return err
 			}
@@ -58,7 +58,7 @@ func (a *app) evaluateCompare() verb {
 }
 
 // open reads one side.
-func open(v *values, side string) (evaluate.Saved, error) {
+func open(ctx context.Context, v *values, side string) (evaluate.Saved, error) {
 	name := v.own[side]
 	switch {
 	case v.own["gt"] != "":
@@ -66,7 +66,7 @@ func open(v *values, side string) (evaluate.Saved, error) {
 		if v.err != nil {
 			return evaluate.Saved{}, v.err
 		}
-		d, err := evaluate.OpenDetections(v.own["gt"], name, cfg, evaluate.DefaultLimits())
+		d, err := openDetections(ctx, name, v.own, cfg)
 		return evaluate.Saved{Detection: d}, err
 	case v.own["truth"] != "":
 		cfg := classificationConfig(v)

@@ -2,13 +2,16 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"maps"
 	"path/filepath"
 	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
 
+	"github.com/wildtrain/sdk/datamodule"
 	"github.com/wildtrain/sdk/evaluate"
 	"github.com/wildtrain/sdk/evaluate/report"
 )
@@ -60,7 +63,7 @@ func sampleKeys() []key {
 
 // groupKeys say which pictures belong together.
 func groupKeys() []key {
-	return []key{{"group_by", "KEY", false, "key of the annotation file's images that names the flight or camera; pictures of one group are drawn together, folder takes the file's folder"}}
+	return []key{{"group", "KIND", false, "pictures that are not independent are drawn together: flight, camp, folder, source, time, gps or name:PATTERN as `data convert` has them, or key:NAME, a key of the annotation file's images"}}
 }
 
 // detectionConfig reads detectionKeys and groupKeys.
@@ -77,7 +80,9 @@ func detectionConfig(v *values) evaluate.DetectionConfig {
 	cfg.SingleClass = v.text("single_class", "")
 	cfg.IoU, cfg.Conf = v.float("at_iou", cfg.IoU), v.float("at_conf", cfg.Conf)
 	cfg.Confs = v.pairs("class_conf")
-	cfg.GroupBy = v.text("group_by", "")
+	if name, ok := strings.CutPrefix(v.own["group"], "key:"); ok {
+		cfg.GroupBy = name
+	}
 	checked := cfg
 	checked.Classes, checked.Confs = []string{"any"}, nil // those are known once the files are read
 	if err := checked.Validate(); err != nil && v.err == nil {
@@ -121,7 +126,7 @@ func (a *app) evaluateDetections() verb {
 			"classes or pictures that the annotations do not know are told of.",
 		example: "wildtrain evaluate detections gt=annotations.json dt=detections.json --json\n" +
 			"wildtrain evaluate detections gt=annotations.json dt=detections.json iou_type=segm max_dets=1,10,300\n" +
-			"wildtrain evaluate detections gt=annotations.json dt=detections.json out=numbers images=pictures group_by=flight",
+			"wildtrain evaluate detections gt=annotations.json dt=detections.json out=numbers images=pictures group=flight",
 		after: "With `out`: `report.html`, `report.md`, `report.json`, `classes.csv`, `counts.csv`, `plots/`,\n" +
 			"`predictions/` for COCO's tools, FiftyOne and Label Studio, and `evaluation.gz` for\n" +
 			"`wildtrain evaluate compare`. Guide: docs/evaluation.md.",
@@ -136,13 +141,13 @@ func (a *app) evaluateDetections() verb {
 			{"images warnings", "pictures measured, and what is to be known of the files"},
 			{"out report intervals counting errors confusion grid", "only with `out`: what was written, and the parts of the report"},
 		},
-		run: func(_ context.Context, own map[string]string, _ []string) error {
+		run: func(ctx context.Context, own map[string]string, _ []string) error {
 			v := &values{own: own}
 			cfg, o := detectionConfig(v), reportOptions(v)
 			if v.err != nil {
 				return v.err
 			}
-			d, err := evaluate.OpenDetections(own["gt"], own["dt"], cfg, evaluate.DefaultLimits())
+			d, err := openDetections(ctx, own["dt"], own, cfg)
 			if err != nil {
 				return err
 			}
@@ -166,6 +171,46 @@ func (a *app) evaluateDetections() verb {
 			return a.tellDetections(in, own["out"], page)
 		},
 	}
+}
+
+// openDetections reads a pair of files and groups the pictures.
+func openDetections(ctx context.Context, dt string, own map[string]string, cfg evaluate.DetectionConfig) (*evaluate.Detection, error) {
+	d, err := evaluate.OpenDetections(own["gt"], dt, cfg, evaluate.DefaultLimits())
+	if err != nil || own["group"] == "" || cfg.GroupBy != "" {
+		return d, err
+	}
+	files := map[string]string{}
+	for _, p := range d.Pictures() {
+		files[p.ID] = filepath.Join(own["images"], filepath.FromSlash(p.File))
+	}
+	groups, err := groupsOf(ctx, own["group"], files)
+	if err != nil {
+		return nil, err
+	}
+	d.SetGroups(func(id, _ string) string { return groups[id] })
+	return d, nil
+}
+
+// groupsOf finds the group of every picture by its file.
+func groupsOf(ctx context.Context, kind string, files map[string]string) (map[string]string, error) {
+	records := make([]datamodule.Record, 0, len(files))
+	for _, id := range slices.Sorted(maps.Keys(files)) {
+		records = append(records, datamodule.Record{ID: id, Path: files[id]})
+	}
+	by, err := datamodule.ParseGrouping(ctx, kind, records)
+	if errors.Is(err, datamodule.ErrGrouping) {
+		return nil, usageError{err}
+	}
+	if err != nil {
+		return nil, err
+	}
+	out := map[string]string{}
+	for _, r := range records {
+		if out[r.ID], err = by(r); err != nil {
+			return nil, fmt.Errorf("group=%s: %s: %w", kind, r.ID, err)
+		}
+	}
+	return out, nil
 }
 
 // tellDetections prints the numbers: as JSON everything, else the short table.
