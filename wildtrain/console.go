@@ -43,7 +43,11 @@ func (c *Console) Handle(_ context.Context, e *Event) error {
 	switch e.Kind {
 	case FitStart:
 		d := e.Model.Describe()
-		c.line("training %s: %s parameters, %d classes, epoch %d of %d", d.Architecture, thousands(d.Parameters), len(d.Classes), e.Progress.Epoch+1, e.Epochs)
+		at := fmt.Sprintf("epoch %d of %d", e.Progress.Epoch+1, e.Epochs)
+		if e.Progress.Epoch >= e.Epochs {
+			at = fmt.Sprintf("%d epochs done already", e.Progress.Epoch)
+		}
+		c.line("training %s: %s parameters, %d classes, %s", d.Architecture, thousands(d.Parameters), len(d.Classes), at)
 		c.begun, c.batches, c.fitting = time.Time{}, 0, true
 	case EpochStart, ValidateStart:
 		c.stage, c.last, c.images = time.Now(), time.Now(), 0

@@ -13,7 +13,6 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
-	"github.com/wildtrain/sdk/config"
 	"github.com/wildtrain/sdk/pipeline"
 	"github.com/wildtrain/sdk/torch"
 	"github.com/wildtrain/sdk/wildtrain"
@@ -21,16 +20,18 @@ import (
 
 // app holds what the verbs share.
 type app struct {
-	out, err  io.Writer
-	json      bool
-	quiet     bool
-	configDir string
+	out, err io.Writer
+	json     bool
+	quiet    bool
+	verbose  bool
+
+	configDir, configPath, configName string
 }
 
 func (a *app) command() *cobra.Command {
 	root := group("wildtrain", "Train, evaluate and use wildlife detectors")
 	root.SilenceUsage, root.SilenceErrors = true, true
-	root.CompletionOptions.HiddenDefaultCmd = true
+	root.CompletionOptions.DisableDefaultCmd = true // there is a verb for it
 	root.Version = version()
 	root.SetVersionTemplate("wildtrain {{.Version}}\n")
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
@@ -38,12 +39,18 @@ func (a *app) command() *cobra.Command {
 	})
 	f := root.PersistentFlags()
 	f.BoolVar(&a.json, "json", false, "write results as JSON to standard output")
-	f.BoolVarP(&a.quiet, "quiet", "q", false, "no progress")
-	f.StringVar(&a.configDir, "config-dir", "", "a further folder of configuration files")
+	f.BoolVarP(&a.quiet, "quiet", "q", false, "say nothing but warnings and errors: no progress")
+	f.BoolVar(&a.verbose, "verbose", false, "say more: where the configuration comes from, and details of the work")
+	f.StringVar(&a.configName, "config-name", "", "the primary file of the configuration, `NAME` without .yaml (-cn); main unless given")
+	f.StringVar(&a.configPath, "config-path", "", "`FOLDER` of configuration files that is searched first (-cp); ./configs unless given")
+	f.StringVar(&a.configDir, "config-dir", "", "a further `FOLDER` of configuration files, searched after that (-cd)")
 	model := group("model", "List, describe, run and convert models")
 	model.AddCommand(a.list().command(), a.info().command(), a.forward().command(), a.convert().command())
-	root.AddCommand(a.train().command(), a.evaluateCommand(), a.predict().command(), model, a.data())
+	root.AddCommand(a.train().command(), a.evaluateCommand(), a.predict().command(), model, a.data(), a.configuration(),
+		a.doctor().command(), a.completion(root).command(), a.man(root).command())
 	root.SetHelpCommand(help(root))
+	visit(root, a.hydra)
+	visit(root, a.completes)
 	return root
 }
 
@@ -91,7 +98,14 @@ func help(root *cobra.Command) *cobra.Command {
 // env is where runs show what they do: on standard error, so that standard
 // output holds results alone.
 func (a *app) env() *pipeline.Env {
-	e := &pipeline.Env{Log: slog.New(slog.NewTextHandler(a.err, &slog.HandlerOptions{ReplaceAttr: dropTime}))}
+	level := slog.LevelInfo
+	switch {
+	case a.quiet:
+		level = slog.LevelWarn
+	case a.verbose:
+		level = slog.LevelDebug
+	}
+	e := &pipeline.Env{Log: slog.New(slog.NewTextHandler(a.err, &slog.HandlerOptions{ReplaceAttr: dropTime, Level: level}))}
 	if a.quiet {
 		return e
 	}
@@ -110,11 +124,6 @@ func dropTime(groups []string, attr slog.Attr) slog.Attr {
 		return slog.Attr{}
 	}
 	return attr
-}
-
-// options says how to compose the configuration.
-func (a *app) options(overrides []string) config.Options {
-	return config.Options{ConfigDir: a.configDir, Overrides: overrides}
 }
 
 // print writes a result as JSON.

@@ -39,7 +39,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 	defer end()
 	a := &app{out: stdout, err: stderr}
 	root := a.command()
-	root.SetArgs(args)
+	root.SetArgs(spelled(args))
 	root.SetOut(stdout)
 	root.SetErr(stderr)
 	err := root.ExecuteContext(ctx)
@@ -50,7 +50,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 		fmt.Fprintln(stderr, "wildtrain: interrupted")
 		return interrupted
 	}
-	fmt.Fprintln(stderr, "wildtrain:", err)
+	fmt.Fprintln(stderr, a.ink(stderr).red("wildtrain:"), err)
 	if isUsage(err) {
 		return usage
 	}

@@ -70,6 +70,9 @@ func (v verb) command() *cobra.Command {
 			return v.run(c.Context(), own, overrides)
 		},
 	}
+	if v.settings {
+		c.Annotations[takesSettings] = "yes"
+	}
 	if v.flags != nil {
 		v.flags(c.Flags())
 	}

@@ -7,11 +7,16 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"text/tabwriter"
+
+	"github.com/spf13/pflag"
 
 	"github.com/wildtrain/sdk/pipeline"
 )
 
 func (a *app) train() verb {
+	var many sweep
+	var dry bool
 	return verb{
 		name: "train", short: "Train a model and leave a run folder", settings: true,
 		long: "The run folder is `runs/EXPERIMENT/NAME`, by default `runs/wildlife_detection/TIME`.",
@@ -31,10 +36,23 @@ func (a *app) train() verb {
 			{"stopped", "why it ended early, else empty"},
 			{"metrics", "of the last validation, by name"},
 		},
+		flags: func(f *pflag.FlagSet) {
+			dryRun(f, &dry)
+			many.flags(f)
+		},
 		run: func(ctx context.Context, own map[string]string, overrides []string) error {
+			if many.on || many.resume != "" {
+				if own["resume"] != "" || dry {
+					return usagef("--multirun goes with neither resume= nor --dry-run")
+				}
+				return a.trainAll(ctx, many, overrides)
+			}
 			s, err := a.trainSettings(own["resume"], overrides)
 			if err != nil {
 				return err
+			}
+			if dry {
+				return a.plan(a.env().PlanTrain(ctx, s))
 			}
 			trained, err := a.env().Train(ctx, s)
 			if err != nil {
@@ -66,6 +84,40 @@ func (a *app) trainSettings(resume string, overrides []string) (pipeline.Setting
 		resume = s.Resume
 	}
 	return pipeline.Recompose(resume, a.options(overrides))
+}
+
+func dryRun(f *pflag.FlagSet, on *bool) {
+	f.BoolVar(on, "dry-run", false, "check configuration, data and weights, say what would be done, and do not do it")
+}
+
+// plan prints what would be done.
+func (a *app) plan(p *pipeline.Plan, err error) error {
+	if err != nil {
+		return err
+	}
+	if a.json {
+		return a.print(p)
+	}
+	w := tabwriter.NewWriter(a.out, 0, 0, 2, ' ', 0)
+	row := func(name string, value any) {
+		if value != "" && value != 0 {
+			fmt.Fprintf(w, "%s\t%v\n", name, value)
+		}
+	}
+	row("architecture", p.Architecture)
+	row("weights", p.Weights)
+	row("pretrained", p.Pretrained)
+	row("classes", classList(p.Classes))
+	row("picture size", p.ImageSize)
+	row("training pictures", p.Train)
+	row("pictures to look at", p.Val)
+	row("batch", p.Batch)
+	row("epochs", p.Epochs)
+	row("optimizer", p.Optimizer)
+	row("device", p.Device)
+	row("run folder", p.Run)
+	fmt.Fprintln(w, "nothing was done (--dry-run)")
+	return w.Flush()
 }
 
 // tellRun says what there is of a training that did not come to its end.
@@ -100,8 +152,10 @@ func outFolder(own map[string]string, folder string) string {
 
 func (a *app) evaluate() verb {
 	const folder = "evaluation"
+	var dry bool
 	return verb{
 		name: "evaluate", short: "Measure a model on a split", settings: true, keys: using(folder),
+		flags: func(f *pflag.FlagSet) { dryRun(f, &dry) },
 		long: "Boxes are measured in the coordinates of the original pictures. For a run folder the data\n" +
 			"is that of the training unless `data.root` says otherwise.",
 		example: "wildtrain evaluate weights=runs/elephants/first\n" +
@@ -126,6 +180,9 @@ func (a *app) evaluate() verb {
 				return err
 			}
 			out := outFolder(own, folder)
+			if dry {
+				return a.plan(a.env().PlanEvaluate(ctx, s))
+			}
 			result, err := a.env().Evaluate(ctx, s, out)
 			if err != nil {
 				return err
@@ -153,8 +210,10 @@ func (a *app) table(r *pipeline.Evaluated) {
 
 func (a *app) predict() verb {
 	const folder = "predictions"
+	var dry bool
 	return verb{
 		name: "predict", short: "Find objects in pictures", settings: true,
+		flags: func(f *pflag.FlagSet) { dryRun(f, &dry) },
 		long: "Pictures are JPEG, PNG and the other formats that data may have, turned as their EXIF\n" +
 			"orientation says.",
 		keys: using(folder,
@@ -185,6 +244,9 @@ func (a *app) predict() verb {
 			}
 			if len(o.Sources) == 0 {
 				return usagef("source=FILE_FOLDER_OR_PATTERN is missing: name the pictures to look at")
+			}
+			if dry {
+				return a.plan(a.env().PlanPredict(ctx, s, o.Sources))
 			}
 			found, err := a.env().Predict(ctx, s, o)
 			if err != nil {
