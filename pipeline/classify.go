@@ -100,6 +100,9 @@ func (d examples) paths(stage wildtrain.Stage) map[string]string {
 func (classifier) data(s Settings, log *slog.Logger) (dataset, error) {
 	cfg := s.Labels
 	cfg.Seed, cfg.ImageSize, cfg.Batch, cfg.Logger = s.Seed, s.Model.ImageSize, s.Loop.Batch, log
+	if cfg.Root == "" && len(cfg.Roots) == 0 { // as the detectors'
+		cfg.Root, cfg.Roots, cfg.Source, cfg.Datasets = s.Data.Root, s.Data.Roots, s.Data.Source, s.Data.Datasets
+	}
 	if cfg.Root == "" && len(cfg.Roots) == 0 {
 		return nil, errNoRoot
 	}

@@ -27,7 +27,7 @@ type Settings struct {
 
 	Model     Model
 	Data      datamodule.Config               // of pictures with boxes, for detectors
-	Labels    datamodule.ClassificationConfig // of pictures with classes, for classifiers
+	Labels    datamodule.ClassificationConfig // of pictures with classes, for classifiers; without a root it takes Data's
 	Loop      wildtrain.Config
 	Optimizer wildtrain.OptimizerConfig
 	Hardware  Hardware
@@ -36,6 +36,8 @@ type Settings struct {
 	Sources  []string              // of pictures, where PredictOptions name none
 	Draw     bool                  // write annotated pictures
 	Evaluate Evaluation
+
+	Tracking Tracking
 
 	// Files are written into the run folder as they are, by relative name.
 	Files map[string][]byte

@@ -26,50 +26,13 @@ type Trained struct {
 // the metrics of every epoch and the final model. Where ctx is cancelled, "last"
 // is saved before Train returns, and Settings.Resume goes on from there.
 func (e *Env) Train(ctx context.Context, s Settings) (out *Trained, err error) {
-	if err := errors.Join(s.Validate(), badSettings(s.Loop.Validate())); err != nil {
-		return nil, err
-	}
-	task := taskOf(s.Model.Architecture)
-	if s.Model.ImageSize == 0 {
-		s.Model.ImageSize = task.imageSize(s.Model.Architecture)
-	}
-	data, err := task.data(s, e.log())
-	if err != nil {
-		return nil, err
-	}
-	defer func() { err = errors.Join(err, data.Close()) }()
-	classes := wildtrain.Names(data.Classes())
-	if err := checkClasses(s.Model.Classes, classes); err != nil {
-		return nil, err
-	}
-	if s.Resume != "" {
-		if err := checkResume(task, s.Resume, s.Model.Architecture, classes); err != nil {
-			return nil, err
-		}
-		// what the run was begun with may be gone by now
-		s.Model.Weights, s.Model.Partial = filepath.Join(s.Resume, "checkpoints", "last"), false
-	}
-	// what can be wrong with the data is found before anything is made
-	if err := setup(ctx, s, data); err != nil {
-		return nil, err
-	}
-	task.teach(&s, data)
-	if err := e.pretrained(ctx, &s); err != nil {
-		return nil, err
-	}
 	torch.RetainMemory()
-	m, err := e.build(task, s, classes)
+	t, data, m, err := e.parts(ctx, &s)
 	if err != nil {
 		return nil, err
 	}
-	defer func() { err = errors.Join(err, m.Close()) }()
-	if len(s.Model.Freeze) > 0 {
-		if err := m.Freeze(s.Model.Freeze...); err != nil {
-			return nil, err
-		}
-	}
-	s.chooseOptimizer(data.count(wildtrain.Train), len(data.Classes()))
-	return e.fit(ctx, task, s, m, data)
+	defer func() { err = errors.Join(err, m.Close(), data.Close()) }()
+	return e.fit(ctx, t, s, m, data)
 }
 
 // fit trains in a run folder. A new one is taken away again where training
@@ -92,6 +55,11 @@ func (e *Env) fit(ctx context.Context, t task, s Settings, m network, data datas
 		begun = true
 		return writeFiles(run, s.Files) // a resumed run goes on under these settings
 	})
+	e, tracked, err := e.track(ctx, s, run, data)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { tracked.end(out, err) }()
 	trainer, closers, err := e.trainer(t, s, run, data, append(t.callbacks(m), begin))
 	if err != nil {
 		return nil, err

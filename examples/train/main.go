@@ -1,5 +1,6 @@
-// Command train is the program of the README: it trains a YOLO detector on a
-// WilData folder with the SDK alone, no command line and no configuration files.
+// Command train is the program of the README: it trains a model on a folder of
+// pictures with the SDK alone, no command line and no configuration files. Whether
+// it detects or classifies is a matter of one line.
 //
 //	go run ./examples/train testdata/wildata 3
 package main
@@ -13,11 +14,12 @@ import (
 	"strconv"
 
 	"github.com/wildtrain/sdk/checkpoint"
-	"github.com/wildtrain/sdk/datamodule"
-	"github.com/wildtrain/sdk/detection"
-	"github.com/wildtrain/sdk/evaluate"
+	"github.com/wildtrain/sdk/pipeline"
 	"github.com/wildtrain/sdk/wildtrain"
 )
+
+// architecture is that line: "resnet18" classifies the animals instead.
+const architecture = "yolo11n"
 
 func main() {
 	if len(os.Args) != 3 {
@@ -35,36 +37,26 @@ func main() {
 }
 
 func train(ctx context.Context, root string, epochs int) error {
-	cfg := datamodule.DefaultConfig()
-	cfg.Root, cfg.ImageSize, cfg.Epochs = root, 320, epochs
-	data, err := datamodule.NewDetection(cfg)
+	s := pipeline.DefaultSettings()
+	s.Model.Architecture, s.Model.ImageSize = architecture, 320
+	s.Data.Root, s.Loop.Epochs = root, epochs
+	parts, err := new(pipeline.Env).Parts(ctx, s)
 	if err != nil {
 		return err
 	}
-	defer data.Close()
-	model, err := detection.NewYOLO(detection.DefaultYOLO("yolo11n", wildtrain.Names(data.Classes())))
-	if err != nil {
-		return err
-	}
-	defer model.Close()
+	defer parts.Close()
 	run, err := checkpoint.CreateRun("runs", "sdk", "")
 	if err != nil {
 		return err
 	}
-	metric, err := evaluate.NewDetection(evaluate.DefaultDetectionConfig(wildtrain.Names(data.Classes())))
-	if err != nil {
-		return err
-	}
-	loop := wildtrain.DefaultConfig()
-	loop.Epochs, loop.Batch = epochs, cfg.Batch
-	trainer, err := wildtrain.NewTrainer(loop,
-		wildtrain.WithMetrics(metric),
-		wildtrain.WithCallbacks(wildtrain.NewConsole(os.Stderr, false)),
+	trainer, err := wildtrain.NewTrainer(s.Loop,
+		wildtrain.WithMetrics(parts.Metric),
+		wildtrain.WithCallbacks(append(parts.Callbacks, wildtrain.NewConsole(os.Stderr, false))...),
 		wildtrain.WithSaver(run))
 	if err != nil {
 		return err
 	}
-	result, err := trainer.Fit(ctx, model, data)
+	result, err := trainer.Fit(ctx, parts.Model, parts.Data)
 	if err != nil {
 		return err
 	}

@@ -1,0 +1,66 @@
+package pipeline
+
+import (
+	"context"
+	"errors"
+
+	"github.com/wildtrain/sdk/wildtrain"
+)
+
+// Parts are what a trainer works with: the data, a model for its classes and the
+// metric of its task.
+type Parts struct {
+	Data   wildtrain.DataModule
+	Model  wildtrain.Model
+	Metric wildtrain.Metric
+
+	Callbacks []wildtrain.Callback // that the model needs in training
+}
+
+// Close closes model and data.
+func (p *Parts) Close() error { return errors.Join(p.Model.Close(), p.Data.Close()) }
+
+// Parts makes the parts that s describes, for programs with a trainer of their
+// own; whether they detect or classify follows from s.Model.Architecture. The
+// training data is opened and checked. Close them in the end.
+func (e *Env) Parts(ctx context.Context, s Settings) (*Parts, error) {
+	s.Resume = ""
+	t, data, m, err := e.parts(ctx, &s)
+	if err != nil {
+		return nil, err
+	}
+	metric, err := t.metric(s, wildtrain.Names(data.Classes()))
+	if err != nil {
+		return nil, errors.Join(err, m.Close(), data.Close())
+	}
+	return &Parts{data, m, metric, t.callbacks(m)}, nil
+}
+
+// parts opens the data and makes the model that is to learn it.
+func (e *Env) parts(ctx context.Context, s *Settings) (t task, data dataset, m network, err error) {
+	if t, data, err = e.trainingData(ctx, s); err != nil {
+		return nil, nil, nil, err
+	}
+	if m, err = e.learner(ctx, t, s, data); err != nil {
+		return nil, nil, nil, errors.Join(err, data.Close())
+	}
+	return t, data, m, nil
+}
+
+func (e *Env) learner(ctx context.Context, t task, s *Settings, data dataset) (network, error) {
+	t.teach(s, data)
+	if err := e.pretrained(ctx, s); err != nil {
+		return nil, err
+	}
+	m, err := e.build(t, *s, wildtrain.Names(data.Classes()))
+	if err != nil {
+		return nil, err
+	}
+	if len(s.Model.Freeze) > 0 {
+		if err := m.Freeze(s.Model.Freeze...); err != nil {
+			return nil, errors.Join(err, m.Close())
+		}
+	}
+	s.chooseOptimizer(data.count(wildtrain.Train), len(data.Classes()))
+	return m, nil
+}
