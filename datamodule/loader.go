@@ -31,7 +31,12 @@ func (d *Detection) Loader(stage wildtrain.Stage, at wildtrain.Position) (wildtr
 		return nil, err
 	}
 	chain = append(c.Augment.Chain(), chain...)
-	m := &detectionMaker{d: d, stage: stage, records: records, config: c, epoch: at.Epoch}
+	if c.Cache == CacheDisk && d.disk == nil {
+		if d.disk, err = openDisk(c.CacheDir, c.CacheBytes); err != nil {
+			return nil, err
+		}
+	}
+	m := &detectionMaker{d: d, stage: stage, records: records, config: c, epoch: at.Epoch, world: max(at.World, 1), disk: d.disk}
 	if stage == wildtrain.Train {
 		if d.sampler == nil {
 			if d.sampler, err = newSampler(d.population(records), c); err != nil {
@@ -69,6 +74,11 @@ func (d *Detection) population(records []Record) population {
 		},
 		names: func(i int) []string { return []string{records[i].ID, records[i].Path} },
 	}
+}
+
+// decoding is how pictures are decoded at their whole size.
+func (d *Detection) decoding() imageio.Options {
+	return imageio.Options{MaxPixels: d.config.MaxPixels, Alloc: d.buffers.Get, Free: d.buffers.Put}
 }
 
 // pictureBytes bounds one scaled picture.

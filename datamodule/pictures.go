@@ -5,7 +5,6 @@ import (
 	"slices"
 
 	"github.com/wildtrain/sdk/datamodule/augment"
-	"github.com/wildtrain/sdk/internal/imageio"
 	"github.com/wildtrain/sdk/internal/resample"
 	"github.com/wildtrain/sdk/internal/xrand"
 	"github.com/wildtrain/sdk/wildtrain"
@@ -21,6 +20,8 @@ type detectionMaker struct {
 	epoch   int
 	closed  bool // no more mosaics in this epoch
 	window  int  // mosaics draw from this many pictures before theirs
+	world   int  // ranks
+	disk    *diskCache
 	chain   augment.Chain
 }
 
@@ -168,55 +169,79 @@ func (m *detectionMaker) tile(rec Record, im wildtrain.Image) augment.Tile {
 	return t
 }
 
-// partner draws the place of another picture, among the last ones before this
-// place in the epoch: those are in the cache as a rule.
+// partner draws the place of another picture of this rank: one of the last ones
+// before this place, which have been decoded already; at an epoch's beginning,
+// where there are few, one of the first, which are about to be.
 func (m *detectionMaker) partner(place int, r *xrand.Rand) int {
 	n := len(m.plan.order)
-	return ((place-1-r.IntN(m.window))%n + n) % n
+	turn, mine := place/m.world, max((n-place%m.world+m.world-1)/m.world, 1)
+	from := max(turn-m.window, 0)
+	to := max(turn, min(from+max(m.window/4, 4), mine))
+	at := from + r.IntN(max(to-from, 1))
+	if from <= turn && turn < to { // not itself, as long as there is another
+		at = from + r.IntN(max(to-from-1, 1))
+		if at >= turn && to-from > 1 {
+			at++
+		}
+	}
+	return min(at*m.world+place%m.world, n-1)
 }
 
 // picture returns a picture with its long side scaled to the image size. The
 // caller only reads it, and calls release when it has done so.
-func (m *detectionMaker) picture(index int, soon bool) (wildtrain.Image, func(), error) {
-	rec := m.records[index]
+func (m *detectionMaker) picture(index int, soon bool) (im wildtrain.Image, release func(), err error) {
+	rec := &m.records[index]
 	w, h := augment.Fit(rec.Width, rec.Height, m.config.ImageSize, m.config.ImageSize)
 	size := int64(w) * int64(h) * 3
 	key := cacheKey{m.stage, index}
-	keep := func() (wildtrain.Image, error) { return m.load(rec, w, h, nil) }
-	nothing := func() {}
+	load := func() (wildtrain.Image, error) { return m.load(rec, w, h) }
 	if m.config.Cache == CacheRAM {
-		if im, ok, err := m.d.cache.get(key, size, keep); ok || err != nil {
-			return im, nothing, err
+		if im, release, ok, err := m.d.cache.get(key, size, load); ok || err != nil {
+			return im, release, err
 		}
 	}
 	if soon {
-		if im, ok, err := m.d.recent.get(key, size, keep); ok || err != nil {
-			return im, nothing, err
+		if im, release, ok, err := m.d.recent.get(key, size, load); ok || err != nil {
+			return im, release, err
 		}
 	}
-	im, err := m.load(rec, w, h, &m.d.buffers)
+	im, err = load()
 	return im, func() { m.d.buffers.Put(im.U8) }, err
 }
 
-// load decodes and scales; the result is from buffers, or its own if that is nil.
-func (m *detectionMaker) load(rec Record, w, h int, buffers *imageio.Buffers) (wildtrain.Image, error) {
-	o := imageio.Options{MaxPixels: m.config.MaxPixels, Alloc: m.d.buffers.Get}
-	src, err := imageio.DecodeFile(rec.file, o)
-	if err != nil {
-		return src, fmt.Errorf("datamodule: read picture %s: %w", rec.ID, err)
+// load takes a picture from the disk cache or decodes and scales it; the result
+// is from the buffers.
+func (m *detectionMaker) load(rec *Record, w, h int) (wildtrain.Image, error) {
+	if m.disk == nil {
+		return m.scaled(rec, w, h)
 	}
-	if src.Width != rec.Width || src.Height != rec.Height {
-		return src, fmt.Errorf("datamodule: read picture: %s: it is %d×%d now, it was %d×%d before", rec.Path, src.Width, src.Height, rec.Width, rec.Height)
+	name := m.disk.name(rec.source(), w, h, m.config.Decode)
+	if name == "" {
+		return m.scaled(rec, w, h)
 	}
-	if w == src.Width && h == src.Height && buffers != nil {
-		return src, nil
+	im := wildtrain.Image{Width: w, Height: h, Channels: 3, U8: m.d.buffers.Get(w * h * 3)}
+	if m.disk.read(name, im) {
+		return im, nil
 	}
-	dst := wildtrain.Image{Width: w, Height: h, Channels: 3}
-	if buffers != nil {
-		dst.U8 = buffers.Get(w * h * 3)
-	} else {
-		dst.U8 = make([]byte, w*h*3)
+	m.d.buffers.Put(im.U8)
+	im, err := m.scaled(rec, w, h)
+	if err == nil {
+		m.disk.write(name, im)
 	}
+	return im, err
+}
+
+// scaled decodes and scales a picture.
+func (m *detectionMaker) scaled(rec *Record, w, h int) (wildtrain.Image, error) {
+	o := m.d.decoding()
+	if m.config.Decode == DecodeFast {
+		o.MinWidth, o.MinHeight = w, h
+	}
+	src, err := rec.decode(o)
+	if err != nil || w == src.Width && h == src.Height {
+		return src, err
+	}
+	dst := wildtrain.Image{Width: w, Height: h, Channels: 3, U8: m.d.buffers.Get(w * h * 3)}
 	err = resample.Linear(dst, src)
 	m.d.buffers.Put(src.U8)
 	return dst, err

@@ -1,6 +1,7 @@
 package augment
 
 import (
+	"image"
 	"math"
 
 	"github.com/wildtrain/sdk/internal/resample"
@@ -35,14 +36,40 @@ func Fit(width, height, maxW, maxH int) (w, h int) {
 
 // paste copies the part of src that lies inside dst when src's corner is at (left, top).
 func paste(dst, src wildtrain.Image, left, top int) {
-	x0, x1 := max(left, 0), min(left+src.Width, dst.Width)
-	if x0 >= x1 {
-		return
+	pasteView(dst, src, left, top, image.Rect(0, 0, dst.Width, dst.Height))
+}
+
+// pasteView is paste of what lies in a part of dst.
+func pasteView(dst, src wildtrain.Image, left, top int, view image.Rectangle) {
+	at := image.Rect(left, top, left+src.Width, top+src.Height).Intersect(view)
+	for y := at.Min.Y; y < at.Max.Y; y++ {
+		d := dst.U8[(y*dst.Width+at.Min.X)*3 : (y*dst.Width+at.Max.X)*3]
+		copy(d, src.U8[((y-top)*src.Width+at.Min.X-left)*3:])
 	}
-	for y := max(top, 0); y < min(top+src.Height, dst.Height); y++ {
-		d := dst.U8[(y*dst.Width+x0)*3 : (y*dst.Width+x1)*3]
-		copy(d, src.U8[((y-top)*src.Width+x0-left)*3:])
+}
+
+// clearView makes a part of a canvas grey.
+func clearView(canvas wildtrain.Image, view image.Rectangle) {
+	for y := view.Min.Y; y < view.Max.Y; y++ {
+		fill(canvas.U8[(y*canvas.Width+view.Min.X)*3:(y*canvas.Width+view.Max.X)*3], Pad)
 	}
+}
+
+// visible is the part of a canvas that dst shows through a map, with the pixels
+// that interpolation looks at besides; all of it where the map has no bounds.
+func visible(h resample.Homography, dst, canvas wildtrain.Image) image.Rectangle {
+	all := image.Rect(0, 0, canvas.Width, canvas.Height)
+	back, err := h.Inverse()
+	if err != nil {
+		return all
+	}
+	b, ok := mapBox(wildtrain.Box{X2: float64(dst.Width), Y2: float64(dst.Height)}, back)
+	const far = 1 << 20
+	if !ok || !(b.X1 > -far && b.Y1 > -far && b.X2 < far && b.Y2 < far) {
+		return all
+	}
+	const beside = 3
+	return image.Rect(int(math.Floor(b.X1))-beside, int(math.Floor(b.Y1))-beside, int(math.Ceil(b.X2))+beside, int(math.Ceil(b.Y2))+beside).Intersect(all)
 }
 
 func fill(b []byte, v byte) {
@@ -84,10 +111,11 @@ func Compose(dst wildtrain.Image, tiles []Tile, p Params, c Config, s *Scratch) 
 	}
 	if n := p.Tiles(); n > 1 {
 		canvas := s.image(p.canvas())
-		fill(canvas.U8, Pad)
+		view := visible(h, dst, canvas)
+		clearView(canvas, view)
 		for k, t := range tiles[:n] {
 			at := p.tilePlace(k, tiles)
-			paste(canvas, t.Image, int(at.C), int(at.F))
+			pasteView(canvas, t.Image, int(at.C), int(at.F), view)
 			carry(t, at, canvas.Width)
 		}
 		place = tiles[0].Place.Then(p.tilePlace(0, tiles))

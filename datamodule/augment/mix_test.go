@@ -121,3 +121,24 @@ func TestComposeForAnotherSize(t *testing.T) {
 	assert.InDelta(t, 1.5*small[0].Box.Y2, large[0].Box.Y2, 1e-9)
 	assert.InDelta(t, 1.5*placeSmall.A, placeLarge.A, 1e-9)
 }
+
+// A mosaic shows nothing of what its canvas held before, though only the part
+// that is seen is drawn.
+func TestMosaicOnAUsedCanvas(t *testing.T) {
+	c := augment.Default()
+	c.Degrees, c.Shear, c.Perspective = 180, 20, 0.0005
+	var tiles []augment.Tile
+	for k := range 4 {
+		tiles = append(tiles, augment.Tile{Image: plainImage(64-4*k, 40+8*k, byte(50*k)), Place: wildtrain.Identity})
+	}
+	used := &augment.Scratch{}
+	for seed := range uint64(300) {
+		p := augment.Draw(xrand.New(seed), c, 64, false)
+		want, got := blank(64, 64), blank(64, 64)
+		_, _, err := augment.Compose(want, tiles, p, c, &augment.Scratch{})
+		require.NoError(t, err)
+		_, _, err = augment.Compose(got, tiles, p, c, used)
+		require.NoError(t, err)
+		require.Equal(t, want.U8, got.U8, "seed %d", seed)
+	}
+}
