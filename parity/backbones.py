@@ -4,7 +4,7 @@
     python backbones.py step NAME --batch N --sizes 64x64 --out FILE              # loss, gradients, statistics
     python backbones.py initial NAME --out FILE    # mean, deviation, largest of every tensor as made
     python backbones.py facts NAMES.txt            # rewrites testdata/{facts.json,keys.json.gz} of torch/nn/backbone
-    python backbones.py goldens                    # rewrites testdata/{forward,step}.safetensors there
+    python backbones.py goldens                    # rewrites testdata/{forward,maps,step}.safetensors there
     python backbones.py serve                      # the verbs above, one a line of standard input
 
 NAME is spelled as backbone.Lookup takes it: "resnet18", "timm/convnext_tiny". Nothing is downloaded.
@@ -42,6 +42,14 @@ SMALL = {
     "efficientnetv2_s": "64x64", "regnet_y_400mf": "64x97", "regnety_004": "64x97", "convnext_tiny": "64x97",
     "timm/convnext_tiny": "64x97", "swin_t": "64x97", "swin_tiny_patch4_window7_224": "256x224", "vit_b_32": "96x96",
     "vit_tiny_patch16_224": "48x80", "vit_small_patch14_dinov2": "70x42", "vit_small_patch14_reg4_dinov2": "70x42",
+}
+MAPS = {
+    "resnet18": ["layer1", "layer2", "layer3", "layer4"],
+    "mobilenet_v3_small": [f"features.{i}" for i in (0, 1, 2, 4, 9, 12)],  # what torchvision's detectors take
+    "efficientnet_b0": [f"features.{i}" for i in (2, 3, 5, 7)],
+    "regnet_y_400mf": [f"trunk_output.block{i}" for i in (1, 2, 3, 4)],
+    "convnext_tiny": [f"features.{i}" for i in (1, 3, 5, 7)],
+    "swin_t": [f"features.{i}" for i in (1, 3, 5, 7)],
 }
 STEPS = {"resnet18": "64x64", "vit_small_patch16_224": "64x64"}
 
@@ -173,12 +181,35 @@ def run_initial(args):
     save_file(out, args.out)
 
 
+def mapped(name, size):
+    """Shape, norm and inner product with the rule's numbers of every map that a detector would take."""
+    net, out = ruled(name).eval(), {}
+
+    def keep(i):
+        def hook(_, __, y):
+            y = y.permute(0, 3, 1, 2) if name.startswith("swin") else y
+            probe = torch.from_numpy(rule.tensor(f"map{i}", tuple(y.shape), 0, 1)).double()
+            y = y.double()
+            out[f"map{i}"] = torch.tensor([*y.shape, y.norm(), (y * probe).sum()], dtype=torch.float32)
+        return hook
+
+    for i, path in enumerate(MAPS[name]):
+        net.get_submodule(path).register_forward_hook(keep(i))
+    with torch.no_grad():
+        net(images(1, *map(int, size.split("x"))))
+    return out
+
+
 def goldens(_):
     DATA.mkdir(exist_ok=True)
     out = {}
     for name, size in SMALL.items():
         out |= {f"{name} {k}": v for k, v in results(name, 1, [size]).items()}
     save_file(out, DATA / "forward.safetensors", {"versions": json.dumps(versions())})
+    out = {}
+    for name in MAPS:
+        out |= {f"{name} {SMALL[name]}.{k}": v for k, v in mapped(name, SMALL[name]).items()}
+    save_file(out, DATA / "maps.safetensors", {"versions": json.dumps(versions())})
     out = {}
     for name, size in STEPS.items():
         out |= {f"{name} {size}.{k}": v for k, v in stepped(name, 4, size).items()}

@@ -18,6 +18,23 @@ func run(t testing.TB, mode torch.Mode, fn func(s *torch.Scope) error) error {
 	return torch.Run(t.Context(), torch.CPU, mode, fn)
 }
 
+// What is composed of operations fails as they do.
+func TestFail(t *testing.T) {
+	torchtest.Handles(t)
+	err := run(t, torch.Inference, func(s *torch.Scope) error {
+		bad := s.Fail("composite", "does not fit") // this line is named
+		require.False(t, bad.Valid())
+		require.False(t, bad.Add(s.Ones(torch.Float, 1)).Valid())
+		s.Fail("later", "is not kept")
+		return s.Err()
+	})
+	var e *torch.Error
+	require.ErrorAs(t, err, &e)
+	require.Equal(t, "composite", e.Op)
+	require.Equal(t, "does not fit", e.Message)
+	require.Contains(t, e.Caller, "scope_test.go:")
+}
+
 // The first failure of a run is kept with its operation and its caller; later
 // operations do nothing; queries on dead tensors return zeros.
 func TestFirstErrorIsKept(t *testing.T) {

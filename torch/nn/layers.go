@@ -18,16 +18,21 @@ type Func func(x *torch.Tensor) *torch.Tensor
 // Forward implements Module.
 func (f Func) Forward(x *torch.Tensor) *torch.Tensor { return f(x) }
 
-// Sequential applies modules in order, freeing what lies between.
+// Sequential applies modules in order and frees each one's input as soon as the
+// next has its own. Modules must not keep what they are given.
 type Sequential []Module
 
 // Forward implements Module.
 func (s Sequential) Forward(x *torch.Tensor) *torch.Tensor {
 	return x.Sub(func() *torch.Tensor {
+		y := x
 		for _, m := range s {
-			x = m.Forward(x)
+			before := y
+			if y = m.Forward(before); before != x && before != y {
+				before.Free()
+			}
 		}
-		return x
+		return y
 	})
 }
 

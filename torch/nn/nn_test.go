@@ -158,6 +158,49 @@ func TestFrozenBatchNorm(t *testing.T) {
 	require.Equal(t, []int64{0}, bn.Batches.Int64s(nil))
 }
 
+// FrozenBatchNorm2d is batch norm in evaluation whose numbers are all buffers.
+func TestFrozenBatchNorm2d(t *testing.T) {
+	store := newStore(t)
+	plain, frozen := nn.NewBatchNorm2d(store.Root().Sub("a"), 2, 1e-3, 0.1), nn.NewFrozenBatchNorm2d(store.Root().Sub("b"), 2, 1e-3)
+	run(t, torch.Inference, func(s *torch.Scope) {
+		for _, pair := range [][2]*torch.Tensor{{plain.Weight, frozen.Weight}, {plain.Bias, frozen.Bias}, {plain.Mean, frozen.Mean}, {plain.Var, frozen.Var}} {
+			values := torch.Of(s, []float32{0.7, 1.9}, 2)
+			require.NoError(t, pair[0].CopyFrom(values))
+			require.NoError(t, pair[1].CopyFrom(values))
+		}
+	})
+	var want []float32
+	run(t, torch.Inference, func(s *torch.Scope) {
+		want = plain.Forward(s.Arange(0, 16, 1, torch.Float).View(2, 2, 2, 2)).Float32s(nil)
+	})
+	run(t, torch.Training, func(s *torch.Scope) {
+		y := frozen.Forward(s.Arange(0, 16, 1, torch.Float).View(2, 2, 2, 2))
+		require.Equal(t, want, y.Float32s(nil))
+		require.False(t, y.RequiresGrad())
+	})
+	require.Equal(t, []float32{0.7, 1.9}, frozen.Mean.Float32s(nil))
+	require.Equal(t, []string{"b.bias", "b.running_mean", "b.running_var", "b.weight"}, store.State().Names()[5:])
+	require.Len(t, store.Trainable(), 2)
+}
+
+// Indices are saved and loaded like any buffer.
+func TestIndices(t *testing.T) {
+	root := torch.NewRoot(torch.CPU)
+	defer root.Close()
+	for _, c := range []struct {
+		source wildtrain.State
+		want   []int64
+	}{{nil, []int64{3, 1, 2}}, {torch.State{"a.at": torch.Of(root, []int64{7, 8, 9}, 3)}, []int64{7, 8, 9}}} {
+		store := nn.NewStore(torch.CPU, c.source)
+		index := store.Root().Sub("a").Indices("at", []int64{3, 1, 2}, 3)
+		require.NoError(t, store.Finish().Err())
+		require.Equal(t, c.want, index.Int64s(nil))
+		require.Equal(t, []string{"a.at"}, store.State().Names())
+		require.Empty(t, store.Trainable())
+		require.NoError(t, store.Close())
+	}
+}
+
 func TestMultiheadAttentionEqualsPyTorch(t *testing.T) {
 	var g layerGoldens
 	torchtest.Load(t, "layers.json", &g)
@@ -222,6 +265,35 @@ func TestSmallLayers(t *testing.T) {
 	})
 	require.Equal(t, int64(72), nn.MakeDivisible(65, 8))
 	require.Equal(t, int64(64), nn.MakeDivisible(64, 8))
+}
+
+// A long Sequential holds no more at a time than its input and two results, and
+// one that stands in it another two, less the one they share.
+func TestSequentialFreesAsItGoes(t *testing.T) {
+	var most int64
+	torchtest.Run(t, torch.Inference, func(s *torch.Scope) {
+		x := s.Ones(torch.Float, 4)
+		before := torch.Handles()
+		add := nn.Func(func(x *torch.Tensor) *torch.Tensor {
+			y := x.AddScalar(1)
+			most = max(most, torch.Handles()-before)
+			return y
+		})
+		y := nn.Sequential{add, nn.Identity, add, nn.Sequential{add, add}, nn.Sequential{}, add, add}.Forward(x)
+		require.Equal(t, 7.0, y.Max().Item())
+		require.True(t, x.Valid())
+		require.Equal(t, 1.0, x.Max().Item())
+	})
+	require.LessOrEqual(t, most, int64(3))
+	var gradient []float32
+	run(t, torch.Training, func(s *torch.Scope) { // what the gradient needs stays
+		x := torch.Of(s, []float32{1, 2, 3}, 3)
+		require.NoError(t, x.SetRequiresGrad(true))
+		square := nn.Func((*torch.Tensor).Square)
+		require.NoError(t, nn.Sequential{square, square, square}.Forward(x).Sum().Backward())
+		gradient = s.Grad(x).Float32s(nil)
+	})
+	require.Equal(t, []float32{8, 8 * 128, 8 * 2187}, gradient)
 }
 
 func TestStoreNames(t *testing.T) {

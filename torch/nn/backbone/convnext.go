@@ -117,22 +117,23 @@ type convNeXtBlock struct {
 	norm            *nn.LayerNorm
 	expand, project *nn.Linear
 	scale           *torch.Tensor
-	drop            nn.DropPath
+	drop            *dropPath
 }
 
 func (k convNeXtKeys) build(b *nn.Builder, width int64, drop float64) *convNeXtBlock {
 	dense := func(name string, in, out int64) *nn.Linear {
 		return linear(descend(b, name), in, out, nn.TruncNormal(0.02), nn.Fill(0))
 	}
-	return &convNeXtBlock{
+	l := &convNeXtBlock{
 		scale: b.Parameter(k.scale, wildtrain.Norms, nn.Fill(1e-6), append([]int64{width}, k.scaleShape...)...),
 		depthwise: nn.NewConv2d(descend(b, k.depthwise), nn.Conv2dConfig{
 			In: width, Out: width, Kernel: 7, Padding: 3, Groups: width, WeightInit: nn.TruncNormal(0.02), BiasInit: nn.Fill(0),
 		}),
 		norm:   nn.NewLayerNorm(descend(b, k.norm), width, 1e-6),
 		expand: dense(k.expand, width, 4*width), project: dense(k.project, 4*width, width),
-		drop: nn.DropPath{P: drop},
 	}
+	l.drop = newDropPath(b.Store(), drop)
+	return l
 }
 
 // Forward implements nn.Module.

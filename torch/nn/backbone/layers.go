@@ -1,6 +1,7 @@
 package backbone
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/wildtrain/sdk/torch"
@@ -19,30 +20,15 @@ func descend(b *nn.Builder, path string) *nn.Builder {
 	return b
 }
 
-// convNorm is a convolution, its normalisation and an activation, after which
-// only the result is left in memory.
-type convNorm struct {
-	conv *nn.Conv2d
-	norm nn.Module
-	act  nn.Module // nil for none
-}
-
-// newConvNorm builds a convolution without bias at one place and its
-// normalisation at another; padding keeps the size at stride 1.
-func newConvNorm(conv, norm *nn.Builder, c nn.Conv2dConfig, layer normLayer, act nn.Module) *convNorm {
+// newConvNorm builds a convolution without bias at one place, its normalisation
+// at another and an activation, nil for none; padding keeps the size at stride 1.
+func newConvNorm(conv, norm *nn.Builder, c nn.Conv2dConfig, layer normLayer, act nn.Module) nn.Sequential {
 	c.Padding, c.NoBias = (c.Kernel-1)/2, true
-	return &convNorm{conv: nn.NewConv2d(conv, c), norm: layer(norm, c.Out), act: act}
-}
-
-// Forward implements nn.Module.
-func (l *convNorm) Forward(x *torch.Tensor) *torch.Tensor {
-	return x.Sub(func() *torch.Tensor {
-		x = l.norm.Forward(l.conv.Forward(x))
-		if l.act != nil {
-			x = l.act.Forward(x)
-		}
-		return x
-	})
+	l := nn.Sequential{nn.NewConv2d(conv, c), layer(norm, c.Out)}
+	if act != nil {
+		l = append(l, act)
+	}
+	return l
 }
 
 // kaimingFanOut is He's normal initialisation of a convolution by fan-out, all
@@ -142,6 +128,34 @@ func (t *chain) pool(x *torch.Tensor) *torch.Tensor {
 }
 
 func (t *chain) grid(x *torch.Tensor, _, _ int64) *torch.Tensor { return x }
+
+// dropPath is stochastic depth that rests while its block is frozen, as all of
+// a frozen part evaluates.
+type dropPath struct {
+	nn.DropPath
+	store *nn.Store
+	part  string // a parameter of the block
+}
+
+// newDropPath makes the stochastic depth of the branch that was built last.
+func newDropPath(store *nn.Store, rate float64) *dropPath {
+	l := &dropPath{DropPath: nn.DropPath{P: rate}, store: store}
+	for _, e := range slices.Backward(store.Entries()) {
+		if !e.Buffer {
+			l.part = e.Name
+			break
+		}
+	}
+	return l
+}
+
+// Forward implements nn.Module.
+func (l *dropPath) Forward(x *torch.Tensor) *torch.Tensor {
+	if l.store.Frozen(l.part) {
+		return x
+	}
+	return l.DropPath.Forward(x)
+}
 
 // makeDivisible rounds v to a multiple of divisor, but never down by more than a tenth.
 func makeDivisible(v float64, divisor int64) int64 {

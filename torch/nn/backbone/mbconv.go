@@ -39,38 +39,33 @@ func (m mbStyle) init(c nn.Conv2dConfig) nn.Conv2dConfig {
 func (m mbStyle) conv(conv, norm *nn.Builder, c nn.Conv2dConfig, act nn.Module) nn.Module {
 	l := newConvNorm(conv, norm, m.init(c), m.norm, act)
 	if m.same && c.Stride > 1 {
-		return &samePadded{convNorm: l, kernel: c.Kernel, stride: c.Stride}
+		l[0].(*nn.Conv2d).Options.Padding = [2]int64{}
+		return append(nn.Sequential{samePadding{c.Kernel, c.Stride}}, l...)
 	}
 	return l
 }
 
-// samePadded pads as TensorFlow does at strides above 1: such that the result's
-// side is the input's divided by the stride, rounded up, with the odd pixel
-// right and below.
-type samePadded struct {
-	*convNorm
-	kernel, stride int64
-}
+// samePadding pads as TensorFlow does before a convolution: such that the
+// result's side is the input's divided by the stride, rounded up, with the odd
+// pixel right and below.
+type samePadding struct{ kernel, stride int64 }
 
 // Forward implements nn.Module.
-func (l *samePadded) Forward(x *torch.Tensor) *torch.Tensor {
-	return x.Sub(func() *torch.Tensor {
-		around := func(size int64) (before, after int64) {
-			total := max(((size+l.stride-1)/l.stride-1)*l.stride+l.kernel-size, 0)
-			return total / 2, total - total/2
-		}
-		top, bottom := around(x.Size(2))
-		left, right := around(x.Size(3))
-		l.conv.Options.Padding = [2]int64{}
-		return l.convNorm.Forward(x.Pad(0, left, right, top, bottom))
-	})
+func (l samePadding) Forward(x *torch.Tensor) *torch.Tensor {
+	around := func(size int64) (before, after int64) {
+		total := max(((size+l.stride-1)/l.stride-1)*l.stride+l.kernel-size, 0)
+		return total / 2, total - total/2
+	}
+	top, bottom := around(x.Size(2))
+	left, right := around(x.Size(3))
+	return x.Pad(0, left, right, top, bottom)
 }
 
 // inverted is a block at work.
 type inverted struct {
 	body nn.Sequential
 	skip bool
-	drop nn.DropPath
+	drop *dropPath
 }
 
 // Forward implements nn.Module.
@@ -84,7 +79,8 @@ func (l *inverted) Forward(x *torch.Tensor) *torch.Tensor {
 // block builds a block. torchvision numbers its parts under "block", timm names
 // the convolutions by what they do and numbers the norms.
 func (m mbStyle) block(b *nn.Builder, c mbConv, drop float64) *inverted {
-	l := &inverted{skip: c.stride == 1 && c.in == c.out, drop: nn.DropPath{P: drop}}
+	l := &inverted{skip: c.stride == 1 && c.in == c.out}
+	defer func() { l.drop = newDropPath(b.Store(), drop) }()
 	norms := 0
 	conv := func(name string, cfg nn.Conv2dConfig, act nn.Module) {
 		norms++

@@ -169,7 +169,7 @@ func (k swinKeys) build(b *nn.Builder, width, heads, shift int64, drop float64, 
 	a.qkv, a.out = dense("attn.qkv", width, 3*width), dense("attn.proj", width, width)
 	norm2 := nn.NewLayerNorm(b.Sub("norm2"), width, 1e-5)
 	mlp := nn.Sequential{dense(k.mlp1, width, 4*width), nn.GELU, dense(k.mlp2, 4*width, width)}
-	path := nn.DropPath{P: drop}
+	path := newDropPath(b.Store(), drop)
 	return nn.Sequential{&branch{norm: norm1, body: a, drop: path}, &branch{norm: norm2, body: mlp, drop: path}}
 }
 

@@ -120,11 +120,11 @@ func (c vitConfig) torchvisionBlock(s *site, i int) nn.Module {
 	dense := func(name string, in, out int64) *nn.Linear {
 		return linear(descend(b, name), in, out, nn.XavierUniform(in, out), nn.NormalInit(0, 1e-6))
 	}
-	drop := nn.DropPath{P: s.drop(i, c.depth)}
-	return nn.Sequential{
-		&branch{norm: nn.NewLayerNorm(b.Sub("ln_1"), c.width, 1e-6), body: nn.NewMultiheadAttention(b.Sub("self_attention"), c.width, c.heads, 0), drop: drop},
-		&branch{norm: nn.NewLayerNorm(b.Sub("ln_2"), c.width, 1e-6), body: nn.Sequential{dense("mlp.0", c.width, 4*c.width), nn.GELU, dense("mlp.3", 4*c.width, c.width)}, drop: drop},
-	}
+	attend := &branch{norm: nn.NewLayerNorm(b.Sub("ln_1"), c.width, 1e-6), body: nn.NewMultiheadAttention(b.Sub("self_attention"), c.width, c.heads, 0)}
+	mix := &branch{norm: nn.NewLayerNorm(b.Sub("ln_2"), c.width, 1e-6), body: nn.Sequential{dense("mlp.0", c.width, 4*c.width), nn.GELU, dense("mlp.3", 4*c.width, c.width)}}
+	attend.drop = newDropPath(s.store, s.drop(i, c.depth))
+	mix.drop = attend.drop
+	return nn.Sequential{attend, mix}
 }
 
 // timmBlock builds block i under blocks.
@@ -139,14 +139,16 @@ func (c vitConfig) timmBlock(s *site, i int) nn.Module {
 		}
 		return b.Sub(name).Parameter("gamma", wildtrain.Norms, nn.Fill(c.layerScale), c.width)
 	}
-	drop := nn.DropPath{P: s.drop(i, c.depth)}
 	norm1 := nn.NewLayerNorm(b.Sub("norm1"), c.width, 1e-6)
 	qkv := dense("attn.qkv", c.width, 3*c.width)
 	attention := &nn.MultiheadAttention{InWeight: qkv.Weight, InBias: qkv.Bias, Out: dense("attn.proj", c.width, c.width), Heads: c.heads, Width: c.width}
-	attend := &branch{norm: norm1, body: attention, scale: scale("ls1"), drop: drop}
+	attend := &branch{norm: norm1, body: attention, scale: scale("ls1")}
 	norm2 := nn.NewLayerNorm(b.Sub("norm2"), c.width, 1e-6)
 	mlp := nn.Sequential{dense("mlp.fc1", c.width, 4*c.width), nn.GELU, dense("mlp.fc2", 4*c.width, c.width)}
-	return nn.Sequential{attend, &branch{norm: norm2, body: mlp, scale: scale("ls2"), drop: drop}}
+	mix := &branch{norm: norm2, body: mlp, scale: scale("ls2")}
+	attend.drop = newDropPath(s.store, s.drop(i, c.depth))
+	mix.drop = attend.drop
+	return nn.Sequential{attend, mix}
 }
 
 // branch is a residual branch with normalisation before it:
@@ -154,7 +156,7 @@ func (c vitConfig) timmBlock(s *site, i int) nn.Module {
 type branch struct {
 	norm, body nn.Module
 	scale      *torch.Tensor // layer scale by channel (Touvron et al. 2021); nil for none
-	drop       nn.DropPath
+	drop       *dropPath
 }
 
 // Forward implements nn.Module.
@@ -200,13 +202,8 @@ func (t *vit) positions(s *torch.Scope, h, w int64) *torch.Tensor {
 }
 
 func (t *vit) body(x *torch.Tensor) *torch.Tensor {
-	return x.Sub(func() *torch.Tensor {
-		x = t.tokens(x)
-		for _, b := range t.blocks[:len(t.blocks)-1] {
-			x = b.Forward(x)
-		}
-		return x
-	})
+	blocks := nn.Sequential(t.blocks[:len(t.blocks)-1])
+	return nn.Sequential{nn.Func(t.tokens), blocks}.Forward(x)
 }
 
 // last runs the last block and the final normalisation.
