@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 	"time"
 
 	"github.com/wildtrain/sdk/tune/internal/pyjson"
@@ -42,10 +43,7 @@ func (l *Live) stopBeating() {
 	}
 }
 
-// bury marks running trials failed whose workers are gone, and enqueues them again
-// while Options.Retry allows. The new trial begins with the parameters and user
-// attributes of the dead one, so that an objective that keeps its checkpoint's
-// place there goes on.
+// bury marks running trials failed whose heartbeat is too old.
 func (s *Study) bury(ctx context.Context) error {
 	h, ok := s.storage.(Heartbeater)
 	if !ok {
@@ -55,25 +53,32 @@ func (s *Study) bury(ctx context.Context) error {
 	if err != nil || len(dead) == 0 {
 		return err
 	}
+	return s.Bury(ctx, func(t *Trial) bool { return slices.Contains(dead, t.ID) })
+}
+
+// Bury marks running trials failed that are dead, and enqueues them again while
+// Options.Retry allows. The new trial begins with the parameters, reports and
+// attributes of the dead one, so that an objective that keeps its checkpoint's
+// place in a user attribute goes on from there. Ask does so by itself with trials
+// that have lost their heartbeat.
+func (s *Study) Bury(ctx context.Context, dead func(*Trial) bool) error {
 	v, err := s.View(ctx)
 	if err != nil {
 		return err
 	}
-	for _, t := range v.Trials {
-		for _, id := range dead {
-			if t.ID != id {
-				continue
-			}
-			err := s.storage.Update(ctx, id, Change{Kind: SetState, State: Failed, Time: time.Now().UTC()})
-			if errors.Is(err, ErrFinished) {
-				continue // another worker saw it first, and tries it again
-			}
-			if err == nil {
-				err = s.retry(ctx, t)
-			}
-			if err != nil {
-				return err
-			}
+	for _, t := range v.In(Running) {
+		if !dead(t) {
+			continue
+		}
+		err := s.storage.Update(ctx, t.ID, Change{Kind: SetState, State: Failed, Time: time.Now().UTC()})
+		if errors.Is(err, ErrFinished) {
+			continue // another worker saw it first, and tries it again
+		}
+		if err == nil {
+			err = s.retry(ctx, t)
+		}
+		if err != nil {
+			return err
 		}
 	}
 	return nil
@@ -98,6 +103,6 @@ func (s *Study) retry(ctx context.Context, t *Trial) error {
 		}
 		put(&attrs, key, text)
 	}
-	_, err := s.storage.CreateTrial(ctx, s.record.ID, &Trial{State: Waiting, UserAttrs: t.UserAttrs, SystemAttrs: attrs})
+	_, err := s.storage.CreateTrial(ctx, s.record.ID, &Trial{State: Waiting, UserAttrs: t.UserAttrs, SystemAttrs: attrs, Reports: t.Reports})
 	return err
 }

@@ -7,7 +7,6 @@ import (
 	"math"
 	"runtime/debug"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/wildtrain/sdk/wildtrain"
@@ -51,9 +50,8 @@ type optimizing struct {
 	plan  Plan
 	run   Func
 
-	running atomic.Int64
-	mu      sync.Mutex // guards what follows, and asking
-	err     error
+	mu  sync.Mutex // guards what follows, and asking
+	err error
 }
 
 func (r *optimizing) work(ctx context.Context) {
@@ -64,7 +62,6 @@ func (r *optimizing) work(ctx context.Context) {
 			return
 		}
 		err = r.one(ctx, t)
-		r.running.Add(-1)
 		if err != nil {
 			r.fail(err)
 			return
@@ -97,10 +94,25 @@ func (r *optimizing) next(ctx context.Context) (*Live, error) {
 		return nil, err
 	}
 	t, err := r.study.Ask(ctx)
-	if err == nil {
-		r.running.Add(1)
+	if err != nil || r.plan.Trials <= 0 {
+		return t, err
 	}
-	return t, err
+	// another process may have begun the last one at the same moment: the later
+	// number gives way before anything is done
+	v, err = r.study.View(ctx)
+	if err != nil {
+		return nil, err
+	}
+	before := 0
+	for _, o := range v.In(Complete, Pruned, Running) {
+		if o.Number < t.Number() {
+			before++
+		}
+	}
+	if before >= r.plan.Trials {
+		return nil, r.study.Tell(ctx, t, Failed)
+	}
+	return t, nil
 }
 
 // more looks at the whole study, so that several workers and a later run share
