@@ -30,7 +30,7 @@ type Spec struct {
 	// Settings.
 	InputSize       int     // side in px of the published weights' input; sizes the position embeddings of ViTs
 	Dropout         float64 // before the head, in training
-	StochasticDepth float64 // of the last residual branch; it grows linearly from 0 at the first
+	StochasticDepth float64 // of the last residual branch, to which it grows from 0; ResNet, RegNet and MobileNetV3 have none
 	FrozenNorm      bool    // batch norm is FrozenBatchNorm2d, as detectors want it
 
 	shared bool // both libraries use these keys
@@ -77,7 +77,9 @@ func (s *site) block() { s.starts = append(s.starts, len(s.store.Entries())) }
 func (s *site) norm(eps, momentum float64) normLayer {
 	return func(b *nn.Builder, channels int64) nn.Module {
 		if s.FrozenNorm {
-			return nn.NewFrozenBatchNorm2d(b, channels, eps)
+			l := nn.NewFrozenBatchNorm2d(b, channels, eps)
+			s.store.Register(l) // detectors with other eps change it
+			return l
 		}
 		l := nn.NewBatchNorm2d(b, channels, eps, momentum)
 		s.store.Register(l)
@@ -122,7 +124,22 @@ func Lookup(name string) (Spec, error) {
 			return s, nil
 		}
 	}
-	return Spec{}, fmt.Errorf("backbone: look up %q: no such architecture; there are %s", name, strings.Join(Names(), ", "))
+	return Spec{}, fmt.Errorf("backbone: look up %q: no such architecture; there are %s", name, strings.Join(near(bare), ", "))
+}
+
+// near returns the names that begin like the given one, all where none does.
+func near(name string) []string {
+	const letters = 4
+	var out []string
+	for _, n := range Names() {
+		if len(name) >= letters && strings.HasPrefix(strings.TrimPrefix(n, Timm+"/"), name[:letters]) {
+			out = append(out, n)
+		}
+	}
+	if out == nil {
+		return Names()
+	}
+	return out
 }
 
 // Names returns every architecture once, in the spelling that Lookup
@@ -219,10 +236,10 @@ func (n *Net) Grid(x *torch.Tensor, height, width int64) *torch.Tensor {
 }
 
 // Maps returns the feature maps (N, C, h, w) of growing strides that detectors
-// build on, described by Channels and Strides: C2 to C5, the outputs of the
-// stages; of MobileNetV3 and EfficientNet those that torchvision's detectors
-// take, after the stem, after each block that halves the size and after the last
-// convolution; of a ViT the one map of its last block.
+// build on, described by Channels and Strides: C2 to C5, the last results at
+// strides 4 to 32; of MobileNetV3 those that torchvision's detectors take, after
+// the stem, after each block that halves the size and after the last convolution;
+// of a ViT the one map of its last block, normalised.
 func (n *Net) Maps(x *torch.Tensor) []*torch.Tensor { return n.trunk.maps(x) }
 
 // Logits maps features to (N, classes). It needs a Net that was built with

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 
@@ -105,28 +106,39 @@ func TestNetworksHoldThePeersTensors(t *testing.T) {
 			require.Equal(t, want.Head, spec.Head)
 			require.Equal(t, want.Size, spec.InputSize)
 			require.Equal(t, [2][3]float64{want.Mean, want.Std}, [2][3]float64{spec.Mean, spec.Std})
-			checkRates(t, spec, want)
+			checkRates(t, net, want)
 			checkNorms(t, store, want)
 		})
 	}
 }
 
-func checkRates(t *testing.T, spec backbone.Spec, want facts) {
+// checkRates compares dropout and stochastic depth, branch by branch as far as
+// the smallest, the largest and their number tell.
+func checkRates(t *testing.T, net *backbone.Net, want facts) {
 	t.Helper()
-	dropout, deepest := 0.0, 0.0
+	dropout := 0.0
 	if len(want.Dropout) > 0 {
 		dropout = want.Dropout[0]
 	}
-	require.Equal(t, dropout, spec.Dropout)
-	if len(want.Paths) > 0 {
-		deepest = want.Paths[1]
+	require.Equal(t, dropout, net.Dropout)
+	var rates []float64
+	for _, r := range backbone.Paths(net) {
+		if r > 0 {
+			rates = append(rates, r)
+		}
 	}
-	if spec.Family == "efficientnet" { // the peer's grows up to a rate that no block has
-		require.Less(t, deepest, spec.StochasticDepth+1e-9)
-		require.Greater(t, deepest, 0.93*spec.StochasticDepth-1e-9)
+	if len(want.Paths) == 0 {
+		require.Empty(t, rates)
 		return
 	}
-	require.InDelta(t, deepest, spec.StochasticDepth, 1e-6)
+	require.True(t, slices.IsSorted(rates))
+	require.InDelta(t, want.Paths[0], rates[0], 1e-6)
+	require.InDelta(t, want.Paths[1], rates[len(rates)-1], 1e-6)
+	number := int(want.Paths[2])
+	if net.Library == backbone.Timm { // two modules a block
+		number /= 2
+	}
+	require.Len(t, rates, number)
 }
 
 func checkNorms(t *testing.T, store *nn.Store, want facts) {
@@ -155,11 +167,13 @@ func TestLookup(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, want, [2]string{s.Library, s.Name}, name)
 	}
-	for _, name := range []string{"", "resnet19", "timm/vit_b_16", "keras/resnet50"} {
+	for name, near := range map[string]string{"": "resnet18", "resnet19": "resnet18", "timm/vit_b_16": "vit_base_patch16_224", "keras/resnet50": "resnet50"} {
 		_, err := backbone.Lookup(name)
 		require.ErrorContains(t, err, fmt.Sprintf("look up %q", name))
-		require.ErrorContains(t, err, "resnet18")
+		require.ErrorContains(t, err, near)
 	}
+	_, err := backbone.Lookup("resnet19")
+	require.NotContains(t, err.Error(), "vit")
 	for _, name := range backbone.Names() {
 		s, err := backbone.Lookup(name)
 		require.NoError(t, err)
