@@ -91,6 +91,9 @@ func (o Options) Of(d *evaluate.Detection) (Input, error) {
 		return in, err
 	}
 	in.Counts = d.PictureCounts()
+	if n := groups(in.Counts); n > 0 && n < fewGroups {
+		in.Detection.Warnings = append(in.Detection.Warnings, fmt.Sprintf("the pictures are of %d groups only: intervals over so few are rough", n))
+	}
 	if in.Counting, err = d.Counting(evaluate.CountingConfig{Bins: o.CountBins, Bootstrap: o.Bootstrap}); err != nil {
 		return in, err
 	}
@@ -102,6 +105,20 @@ func (o Options) Of(d *evaluate.Detection) (Input, error) {
 	}
 	in.Pictures, err = o.worst(d)
 	return in, err
+}
+
+// fewGroups is how many it takes for a bootstrap over them to mean something.
+const fewGroups = 10
+
+// groups counts the groups of pictures, 0 if there are none.
+func groups(pictures []evaluate.PictureCount) int {
+	seen := map[string]bool{}
+	for _, p := range pictures {
+		if p.Group != "" {
+			seen[p.Group] = true
+		}
+	}
+	return len(seen)
 }
 
 // grids measures the configured IoU first, then the thresholds of AP, over

@@ -74,6 +74,7 @@ func TestReportHoldsEverything(t *testing.T) {
 
 	html, err := os.ReadFile(name)
 	require.NoError(t, err)
+	require.Contains(t, string(html), "of 5 groups only")
 	require.Contains(t, string(html), "<title>Savanna &amp; &lt;herds&gt;</title>")
 	require.Equal(t, 7+6, strings.Count(string(html), "<img "), "seven plots, three pairs of pictures")
 	require.NotRegexp(t, `(?i)(src|href)="?(https?:|//|file:)|url\(|@import|<script`, string(html), "nothing from outside")
