@@ -139,7 +139,7 @@ func Parse(name string, data []byte, limits Limits) (*Node, error) {
 	if doc == nil || err != nil {
 		return nil, err
 	}
-	c := converter{name: name, limits: limits, open: map[*yaml.Node]bool{}}
+	c := converter{name: name, limits: limits, open: map[*yaml.Node]bool{}, anchors: map[string]*yaml.Node{}}
 	return c.convert(doc, 0)
 }
 
@@ -193,7 +193,9 @@ type converter struct {
 	name   string
 	limits Limits
 	nodes  int
-	open   map[*yaml.Node]bool // anchors being expanded, to find cycles
+
+	open    map[*yaml.Node]bool   // being expanded, to find cycles
+	anchors map[string]*yaml.Node // by name: PyYAML lets each be given once
 }
 
 func (c *converter) fail(n *yaml.Node, format string, args ...any) error {
@@ -206,6 +208,12 @@ func (c *converter) convert(n *yaml.Node, depth int) (*Node, error) {
 	}
 	if depth > c.limits.Depth {
 		return nil, c.fail(n, "nested deeper than %d levels", c.limits.Depth)
+	}
+	if n.Anchor != "" && n.Kind != yaml.AliasNode {
+		if first := c.anchors[n.Anchor]; first != nil && first != n {
+			return nil, c.fail(n, "anchor %q was given already in line %d", n.Anchor, first.Line)
+		}
+		c.anchors[n.Anchor] = n
 	}
 	out := &Node{Line: n.Line, Column: n.Column, Head: n.HeadComment, Tag: explicitTag(n)}
 	switch n.Kind {

@@ -70,6 +70,7 @@ func TestRefused(t *testing.T) {
 	}{
 		{"duplicate key", "a: 1\nb: 2\na: 3\n", `key "a" was given already in line 1`, 3},
 		{"alias bomb", bomb, "nodes (aliases expanded)", 0},
+		{"duplicate anchor", "a: &x 1\nb: &x 2\n", `anchor "x" was given already in line 1`, 2},
 		{"alias cycle", "a: &a [1, *a]\n", "contains itself", 1},
 		{"too deep", strings.Repeat("[", 200) + strings.Repeat("]", 200), "nested deeper than 100 levels", 1},
 		{"two documents", "a: 1\n---\nb: 2\n", "second document", 2},
