@@ -163,7 +163,7 @@ func (r Rule) decide(d *Decision, v, holder *ModelVersion) {
 func (v ModelVersion) Metric(name string) (float64, bool) {
 	text := v.Tag(CleanKey(metricPrefix + name))
 	f, err := strconv.ParseFloat(text, 64)
-	return f, err == nil && !math.IsNaN(f)
+	return f, err == nil && !math.IsNaN(f) && !math.IsInf(f, 0)
 }
 
 // Metrics are all metrics of the version, from its tags.
@@ -171,7 +171,7 @@ func (v ModelVersion) Metrics() map[string]float64 {
 	out := map[string]float64{}
 	for _, t := range v.Tags {
 		if name, ok := strings.CutPrefix(t.Key, metricPrefix); ok {
-			if f, err := strconv.ParseFloat(t.Value, 64); err == nil {
+			if f, ok := v.Metric(name); ok {
 				out[name] = f
 			}
 		}

@@ -43,8 +43,13 @@ func (r *Recorder) End(err error) {
 }
 
 // Register packages the folder of a registration and makes a version of it when
-// the records before it are sent, by the rule, alias and stage of the Config.
+// the records before it are sent, by the Rule, Alias and Stage of the Config.
 func (r *Recorder) Register(_ context.Context, g wildtrain.Registration) error {
+	return r.RegisterBy(g, r.cfg.Alias, r.cfg.Stage, r.cfg.Rule)
+}
+
+// RegisterBy is Register with an alias, a stage ("" for none) and a rule of its own.
+func (r *Recorder) RegisterBy(g wildtrain.Registration, alias, stage string, rule Rule) error {
 	if err := checkModelName(g.Name); err != nil {
 		return err
 	}
@@ -53,9 +58,9 @@ func (r *Recorder) Register(_ context.Context, g wildtrain.Registration) error {
 		return fmt.Errorf("mlflow: register: %w", err)
 	}
 	g.Dir = dir
-	rec := newRegisterRecord(g, r.cfg.Alias, r.cfg.Stage, r.cfg.Rule)
+	rec := newRegisterRecord(g, alias, stage, rule)
 	for _, in := range r.cfg.Inputs { // the data that the metrics were measured on
-		if c := tagValue(in.Tags, tagContext); rec.Tags[TagDataHash] == "" && (c == "validation" || c == "eval") {
+		if c := tagValue(in.Tags, tagContext); rec.Tags[TagDataHash] == "" && c == "validation" {
 			rec.Tags[TagDataHash] = in.Dataset.Digest
 		}
 	}
