@@ -105,19 +105,38 @@ func rawNode(v any, p *place) (*Node, error) {
 	return fromValue(v, p)
 }
 
+// concat is text with interpolations in it, their values as Python's str() shows them.
 func (e *evaluator) concat(parts []part, n *Node) (string, error) {
+	return e.join(parts, n, func(v *Node) (string, error) { return pyNode(v, false), nil })
+}
+
+// name joins the keys of a path or of a resolver's name. Nested interpolations
+// must give text.
+func (e *evaluator) name(parts []part, n *Node) (string, error) {
+	return e.join(parts, n, func(v *Node) (string, error) {
+		if v.kind != String {
+			return "", problem("an interpolation inside a key must give text, not %s", v.kind)
+		}
+		return v.value.(string), nil
+	})
+}
+
+// join puts parts together, within the limit of text; show writes the value of an
+// interpolation.
+func (e *evaluator) join(parts []part, n *Node, show func(*Node) (string, error)) (string, error) {
 	var b strings.Builder
 	for _, x := range parts {
-		if x.inter == nil {
-			b.WriteString(x.text)
-			continue
+		text := x.text
+		if x.inter != nil {
+			v, err := e.inter(x.inter, n)
+			if err != nil {
+				return "", err
+			}
+			if text, err = show(v); err != nil {
+				return "", err
+			}
 		}
-		v, err := e.inter(x.inter, n)
-		if err != nil {
-			return "", err
-		}
-		b.WriteString(pyNode(v, false))
-		if b.Len() > maxTextBytes {
+		if b.WriteString(text); b.Len() > maxTextBytes {
 			return "", problem("text grows beyond %d bytes", maxTextBytes)
 		}
 	}
@@ -139,27 +158,6 @@ func (e *evaluator) inter(in *inter, n *Node) (*Node, error) {
 		return nil, err
 	}
 	return e.lookup(key, n)
-}
-
-// name joins the keys of a path or of a resolver's name. Nested interpolations
-// must give text.
-func (e *evaluator) name(parts []part, n *Node) (string, error) {
-	var b strings.Builder
-	for _, x := range parts {
-		if x.inter == nil {
-			b.WriteString(x.text)
-			continue
-		}
-		v, err := e.inter(x.inter, n)
-		if err != nil {
-			return "", err
-		}
-		if v.kind != String {
-			return "", problem("an interpolation inside a key must give text, not %s", v.kind)
-		}
-		b.WriteString(v.value.(string))
-	}
-	return b.String(), nil
 }
 
 // lookup finds the node that ${key} in n names.
