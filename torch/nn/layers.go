@@ -291,17 +291,28 @@ func (m *MultiheadAttention) Attend(q, k, v, mask *torch.Tensor) *torch.Tensor {
 			y := x.Linear(w.Narrow(0, i*m.Width, m.Width), bias.Narrow(0, i*m.Width, m.Width))
 			return y.View(x.Size(0), x.Size(1), m.Heads, m.Width/m.Heads).Transpose(1, 2)
 		}
-		p := 0.0
-		if q.Training() {
-			p = m.Dropout
-		}
-		y := torch.Attention(part(q, 0), part(k, 1), part(v, 2), mask, p)
-		return m.Out.Forward(y.Transpose(1, 2).Reshape(q.Size(0), q.Size(1), m.Width))
+		return m.join(part(q, 0), part(k, 1), part(v, 2), mask)
 	})
 }
 
-// Forward attends x to itself.
-func (m *MultiheadAttention) Forward(x *torch.Tensor) *torch.Tensor { return m.Attend(x, x, x, nil) }
+// Forward attends x to itself, with one product for queries, keys and values.
+func (m *MultiheadAttention) Forward(x *torch.Tensor) *torch.Tensor {
+	return x.Sub(func() *torch.Tensor {
+		n, length := x.Size(0), x.Size(1)
+		all := x.Linear(m.InWeight, m.InBias).Reshape(n, length, 3, m.Heads, m.Width/m.Heads).Permute(2, 0, 3, 1, 4)
+		return m.join(all.Select(0, 0), all.Select(0, 1), all.Select(0, 2), nil)
+	})
+}
+
+// join attends (N, heads, L, width/heads) and joins the heads.
+func (m *MultiheadAttention) join(q, k, v, mask *torch.Tensor) *torch.Tensor {
+	p := 0.0
+	if q.Training() {
+		p = m.Dropout
+	}
+	y := torch.Attention(q, k, v, mask, p)
+	return m.Out.Forward(y.Transpose(1, 2).Reshape(q.Size(0), q.Size(2), m.Width))
+}
 
 // MakeDivisible rounds width up to a multiple of divisor.
 func MakeDivisible(width float64, divisor int64) int64 {

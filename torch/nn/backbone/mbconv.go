@@ -76,30 +76,36 @@ func (l *inverted) Forward(x *torch.Tensor) *torch.Tensor {
 	return x.Sub(func() *torch.Tensor { return l.drop.Forward(l.body.Forward(x)).Add(x) })
 }
 
-// block builds a block. torchvision numbers its parts under "block", timm names
-// the convolutions by what they do and numbers the norms.
+// block builds a block; drop is its stochastic depth.
 func (m mbStyle) block(b *nn.Builder, c mbConv, drop float64) *inverted {
-	l := &inverted{skip: c.stride == 1 && c.in == c.out}
-	defer func() { l.drop = newDropPath(b.Store(), drop) }()
+	l := &inverted{skip: c.stride == 1 && c.in == c.out, body: m.parts(b, c)}
+	l.drop = newDropPath(b.Store(), drop)
+	return l
+}
+
+// parts builds what lies beside the residual. torchvision numbers the parts
+// under "block", timm names the convolutions by what they do and numbers the norms.
+func (m mbStyle) parts(b *nn.Builder, c mbConv) nn.Sequential {
+	var body nn.Sequential
 	norms := 0
 	conv := func(name string, cfg nn.Conv2dConfig, act nn.Module) {
 		norms++
-		part := b.Sub("block").At(len(l.body))
+		part := b.Sub("block").At(len(body))
 		at, norm := part.At(0), part.At(1)
 		if m.timm {
 			at, norm = b.Sub(name), b.Sub("bn"+strconv.Itoa(norms))
 		}
-		l.body = append(l.body, m.conv(at, norm, cfg, act))
+		body = append(body, m.conv(at, norm, cfg, act))
 	}
 	expands := c.expanded != c.in
 	switch {
 	case c.fused && !expands:
 		conv("conv", nn.Conv2dConfig{In: c.in, Out: c.out, Kernel: c.kernel, Stride: c.stride}, c.act)
-		return l
+		return body
 	case c.fused:
 		conv("conv_exp", nn.Conv2dConfig{In: c.in, Out: c.expanded, Kernel: c.kernel, Stride: c.stride}, c.act)
 		conv("conv_pwl", nn.Conv2dConfig{In: c.expanded, Out: c.out, Kernel: 1}, nil)
-		return l
+		return body
 	}
 	project := "conv_pw"
 	if expands {
@@ -108,14 +114,14 @@ func (m mbStyle) block(b *nn.Builder, c mbConv, drop float64) *inverted {
 	}
 	conv("conv_dw", nn.Conv2dConfig{In: c.expanded, Out: c.expanded, Kernel: c.kernel, Stride: c.stride, Groups: c.expanded}, c.act)
 	if c.squeezed > 0 {
-		part := b.Sub("block").At(len(l.body))
+		part := b.Sub("block").At(len(body))
 		if m.timm {
 			part = b.Sub("se")
 		}
-		l.body = append(l.body, m.squeeze.build(part, c.expanded, c.squeezed))
+		body = append(body, m.squeeze.build(part, c.expanded, c.squeezed))
 	}
 	conv(project, nn.Conv2dConfig{In: c.expanded, Out: c.out, Kernel: 1}, nil)
-	return l
+	return body
 }
 
 // mbStyle returns the keys and settings of a network of the given batch norm.

@@ -96,7 +96,7 @@ func (c swinConfig) build(s *site) trunk {
 				s.block()
 			}
 			b := descend(s.root, fmt.Sprintf(keys.block, keys.stage(i), j))
-			stage = append(stage, keys.build(b, width, heads, int64(j%2)*(swinWindow/2), s.drop(index, total), masks))
+			stage = append(stage, keys.build(s, b, width, heads, int64(j%2)*(swinWindow/2), s.drop(index, total), masks))
 			index++
 		}
 		t.layers = append(t.layers, stage)
@@ -153,7 +153,7 @@ func padded(x *torch.Tensor, k int64) *torch.Tensor {
 
 // build makes a block: attention in windows, shifted in every second block, and
 // a two-layer perceptron.
-func (k swinKeys) build(b *nn.Builder, width, heads, shift int64, drop float64, masks *windowMasks) nn.Module {
+func (k swinKeys) build(s *site, b *nn.Builder, width, heads, shift int64, drop float64, masks *windowMasks) nn.Module {
 	dense := func(name string, in, out int64) *nn.Linear {
 		return linear(descend(b, name), in, out, nn.TruncNormal(0.02), nn.Fill(0))
 	}
@@ -169,8 +169,7 @@ func (k swinKeys) build(b *nn.Builder, width, heads, shift int64, drop float64, 
 	a.qkv, a.out = dense("attn.qkv", width, 3*width), dense("attn.proj", width, width)
 	norm2 := nn.NewLayerNorm(b.Sub("norm2"), width, 1e-5)
 	mlp := nn.Sequential{dense(k.mlp1, width, 4*width), nn.GELU, dense(k.mlp2, 4*width, width)}
-	path := newDropPath(b.Store(), drop)
-	return nn.Sequential{&branch{norm: norm1, body: a, drop: path}, &branch{norm: norm2, body: mlp, drop: path}}
+	return paired(s, &branch{norm: norm1, body: a}, &branch{norm: norm2, body: mlp}, drop)
 }
 
 // windowAttention is self-attention within windows, with a bias by the relative

@@ -80,30 +80,11 @@ func (c vitConfig) build(s *site) trunk {
 	if c.registers > 0 {
 		t.positioned = 0
 	}
-	tokens := t.positioned + side*side
-	token := func(b *nn.Builder, name string, n int64, init nn.Init) *torch.Tensor {
-		return b.Parameter(name, wildtrain.Norms, init, 1, n, c.width) // embeddings are not decayed
-	}
-	patches := nn.Conv2dConfig{In: 3, Out: c.width, Kernel: t.patch, Stride: t.patch}
-	block, norm := c.timmBlock, "norm"
+	embed, block, norm := c.timmEmbedding, c.timmBlock, "norm"
 	if s.Library == Torchvision {
-		patches.WeightInit, patches.BiasInit = nn.TruncNormal(1/math.Sqrt(float64(3*t.patch*t.patch))), nn.Fill(0)
-		t.class = token(s.root, "class_token", 1, nn.Fill(0))
-		t.embed = nn.NewConv2d(s.root.Sub("conv_proj"), patches)
-		t.position = token(s.root.Sub("encoder"), "pos_embedding", tokens, nn.NormalInit(0, 0.02))
-		t.resample = torch.InterpolateOptions{Mode: torch.Bicubic, AlignCorners: true}
-		s.headWeight, s.headBias = nn.Fill(0), nn.Fill(0)
-		block, norm = c.torchvisionBlock, "encoder.ln"
-	} else {
-		t.class = token(s.root, "cls_token", 1, nn.NormalInit(0, 1e-6))
-		if c.registers > 0 {
-			t.registers = token(s.root, "reg_token", c.registers, nn.NormalInit(0, 1e-6))
-		}
-		t.position = token(s.root, "pos_embed", tokens, nn.TruncNormal(0.02))
-		t.embed = nn.NewConv2d(descend(s.root, "patch_embed.proj"), patches)
-		t.resample = torch.InterpolateOptions{Mode: torch.Bicubic, Antialias: true}
-		s.headWeight, s.headBias = nn.TruncNormal(0.02), nn.Fill(0)
+		embed, block, norm = c.torchvisionEmbedding, c.torchvisionBlock, "encoder.ln"
 	}
+	embed(s, t)
 	for i := range c.depth {
 		s.block()
 		t.blocks = append(t.blocks, block(s, i))
@@ -114,6 +95,33 @@ func (c vitConfig) build(s *site) trunk {
 	return t
 }
 
+// tokens makes n embeddings, which are not decayed.
+func (c vitConfig) tokens(b *nn.Builder, name string, n int64, init nn.Init) *torch.Tensor {
+	return b.Parameter(name, wildtrain.Norms, init, 1, n, c.width)
+}
+
+func (c vitConfig) torchvisionEmbedding(s *site, t *vit) {
+	t.class = c.tokens(s.root, "class_token", 1, nn.Fill(0))
+	t.embed = nn.NewConv2d(s.root.Sub("conv_proj"), nn.Conv2dConfig{
+		In: 3, Out: c.width, Kernel: t.patch, Stride: t.patch,
+		WeightInit: nn.TruncNormal(1 / math.Sqrt(float64(3*t.patch*t.patch))), BiasInit: nn.Fill(0),
+	})
+	t.position = c.tokens(s.root.Sub("encoder"), "pos_embedding", t.positioned+t.native*t.native, nn.NormalInit(0, 0.02))
+	t.resample = torch.InterpolateOptions{Mode: torch.Bicubic, AlignCorners: true}
+	s.headWeight, s.headBias = nn.Fill(0), nn.Fill(0)
+}
+
+func (c vitConfig) timmEmbedding(s *site, t *vit) {
+	t.class = c.tokens(s.root, "cls_token", 1, nn.NormalInit(0, 1e-6))
+	if c.registers > 0 {
+		t.registers = c.tokens(s.root, "reg_token", c.registers, nn.NormalInit(0, 1e-6))
+	}
+	t.position = c.tokens(s.root, "pos_embed", t.positioned+t.native*t.native, nn.TruncNormal(0.02))
+	t.embed = nn.NewConv2d(descend(s.root, "patch_embed.proj"), nn.Conv2dConfig{In: 3, Out: c.width, Kernel: t.patch, Stride: t.patch})
+	t.resample = torch.InterpolateOptions{Mode: torch.Bicubic, Antialias: true}
+	s.headWeight, s.headBias = nn.TruncNormal(0.02), nn.Fill(0)
+}
+
 // torchvisionBlock builds block i under encoder.layers.
 func (c vitConfig) torchvisionBlock(s *site, i int) nn.Module {
 	b := descend(s.root, fmt.Sprintf("encoder.layers.encoder_layer_%d", i))
@@ -122,9 +130,7 @@ func (c vitConfig) torchvisionBlock(s *site, i int) nn.Module {
 	}
 	attend := &branch{norm: nn.NewLayerNorm(b.Sub("ln_1"), c.width, 1e-6), body: nn.NewMultiheadAttention(b.Sub("self_attention"), c.width, c.heads, 0)}
 	mix := &branch{norm: nn.NewLayerNorm(b.Sub("ln_2"), c.width, 1e-6), body: nn.Sequential{dense("mlp.0", c.width, 4*c.width), nn.GELU, dense("mlp.3", 4*c.width, c.width)}}
-	attend.drop = newDropPath(s.store, s.drop(i, c.depth))
-	mix.drop = attend.drop
-	return nn.Sequential{attend, mix}
+	return paired(s, attend, mix, s.drop(i, c.depth))
 }
 
 // timmBlock builds block i under blocks.
@@ -146,7 +152,12 @@ func (c vitConfig) timmBlock(s *site, i int) nn.Module {
 	norm2 := nn.NewLayerNorm(b.Sub("norm2"), c.width, 1e-6)
 	mlp := nn.Sequential{dense("mlp.fc1", c.width, 4*c.width), nn.GELU, dense("mlp.fc2", 4*c.width, c.width)}
 	mix := &branch{norm: norm2, body: mlp, scale: scale("ls2")}
-	attend.drop = newDropPath(s.store, s.drop(i, c.depth))
+	return paired(s, attend, mix, s.drop(i, c.depth))
+}
+
+// paired puts both branches of a block behind each other, with one stochastic depth.
+func paired(s *site, attend, mix *branch, drop float64) nn.Module {
+	attend.drop = newDropPath(s.store, drop)
 	mix.drop = attend.drop
 	return nn.Sequential{attend, mix}
 }
