@@ -2,9 +2,11 @@
 detections of 80 classes, made up with a seed; and the peers' time on it.
 
     python cocoeval.py make DIR            writes DIR/gt.json and DIR/dt.json
-    python cocoeval.py peer DIR            times faster_coco_eval on them
+    python cocoeval.py peer DIR            times faster_coco_eval on them, without its imports
+    python cocoeval.py pairs DIR BINARY    runs both in turn, each in a process of its own: BINARY is
+                                           go build ./examples/wildtrain
 """
-import json, resource, sys, time
+import json, os, re, resource, statistics, subprocess, sys, time
 from pathlib import Path
 
 import numpy as np
@@ -49,4 +51,28 @@ def peer(folder):
     print(f"load {loaded - start:.2f} s, evaluate {end - loaded:.2f} s, total {end - start:.2f} s, peak {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MiB")
 
 
-dict(make=make, peer=peer)[sys.argv[1]](Path(sys.argv[2]))
+def process(*command):
+    """Wall and processor seconds, peak memory in MiB and standard output of a process."""
+    start = time.perf_counter()
+    p = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    out = p.stdout.read()
+    _, status, used = os.wait4(p.pid, 0)
+    assert status == 0, command
+    return time.perf_counter() - start, used.ru_utime + used.ru_stime, used.ru_maxrss / 1024, out
+
+
+def pairs(folder, binary, count=5):
+    ratios = []
+    for i in range(count):
+        wall, cpu, mib, out = process(binary, "evaluate", "detections", f"gt={folder / 'gt.json'}", f"dt={folder / 'dt.json'}", "--json")
+        ap = json.loads(out)["AP"]
+        _, peer_cpu, peer_mib, text = process(sys.executable, __file__, "peer", str(folder))
+        peer_ap, peer_wall = (float(re.search(p, text)[1]) for p in (r"AP ([\d.]+)", r"total ([\d.]+) s"))
+        assert abs(ap - peer_ap) < 1e-9, (ap, peer_ap)
+        ratios.append(wall / peer_wall)
+        print(f"{i + 1}: ours {wall:.2f} s ({cpu:.2f} s of processors, {mib:.0f} MiB), peer {peer_wall:.2f} s ({peer_cpu:.2f} s, {peer_mib:.0f} MiB), ratio {ratios[-1]:.3f}, AP {ap}", flush=True)
+    print(f"median ratio {statistics.median(ratios):.3f}")
+
+
+if __name__ == "__main__":
+    dict(make=make, peer=peer, pairs=pairs)[sys.argv[1]](Path(sys.argv[2]), *sys.argv[3:])
