@@ -33,8 +33,12 @@ func TestVerbsHaveExamples(t *testing.T) {
 	visit(root, func(c *cobra.Command) {
 		require.NotEmpty(t, c.Short, c.CommandPath())
 		require.NotEmpty(t, c.Example, c.CommandPath())
-		for _, line := range strings.Split(c.Example, "\n") {
-			require.Regexp(t, `^  `+c.CommandPath()+`( |$)`, line)
+		for i, line := range strings.Split(c.Example, "\n") {
+			path := c.CommandPath()
+			if i > 0 { // what comes next may be another verb
+				path = "wildtrain"
+			}
+			require.Regexp(t, `^  `+path+`( |$)`, line)
 		}
 	})
 }
@@ -75,3 +79,20 @@ func TestReferenceNamesTheKeysOfResults(t *testing.T) {
 
 // omitted are keys that are told only where there is something to tell.
 var omitted = map[string]bool{"license": true}
+
+// Every verb has a manual page with its keys and examples.
+func TestManPages(t *testing.T) {
+	root := (&app{out: io.Discard, err: io.Discard}).command()
+	pages := manPages(root)
+	require.Contains(t, pages["wildtrain.1"], "130")
+	visit(root, func(c *cobra.Command) {
+		page := strings.ReplaceAll(pages[strings.ReplaceAll(c.CommandPath(), " ", "-")+".1"], `\-`, "-")
+		require.NotEmpty(t, page, c.CommandPath())
+		for _, k := range strings.Fields(c.Annotations[ownKeys]) {
+			require.Contains(t, page, `\fB`+k+"=", c.CommandPath())
+		}
+		for _, example := range strings.Split(c.Example, "\n") {
+			require.Contains(t, strings.ReplaceAll(page, `\e`, `\`), strings.TrimSpace(example))
+		}
+	})
+}

@@ -33,6 +33,12 @@ that is written over on a terminal, as plain lines elsewhere.
 
 `
 
+const referenceSettings = `
+Verbs that take settings have flags of Hydra's that show what the settings come to,
+and do nothing else:
+
+`
+
 const referenceTail = `
 | exit code | |
 |---|---|
@@ -56,6 +62,10 @@ func referencePage(root *cobra.Command) string {
 	all.AddFlagSet(root.PersistentFlags())
 	all.AddFlagSet(root.Flags())
 	b.WriteString(flagTable(all))
+	b.WriteString(referenceSettings)
+	settings := pflag.NewFlagSet("settings", pflag.ContinueOnError)
+	(&hydraFlags{}).flags(settings)
+	b.WriteString(flagTable(settings))
 	b.WriteString(referenceTail)
 	b.WriteString("\n| verb | |\n|---|---|\n")
 	visit(root, func(c *cobra.Command) {
