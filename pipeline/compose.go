@@ -158,9 +158,7 @@ func FromConfig(r config.Run) (Settings, error) {
 	if len(s.Model.Classes) == 0 {
 		s.Model.Classes = numbered(r.Model.Classes)
 	}
-	if r.Tracking.Enabled {
-		return s, badSettings(errors.New("pipeline: tracking.enabled: this version writes runs to folders only"))
-	}
+	s.Tracking = trackingOf(r.Tracking)
 	s.Data, s.Labels = dataConfig(r), labelConfig(r)
 	s.Loop = loopConfig(r)
 	s.Optimizer = wildtrain.DefaultOptimizer(r.Training.Optimizer)
