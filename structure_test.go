@@ -79,9 +79,11 @@ var thirdParty = map[string][]string{
 	"onnx":              {"google.golang.org/protobuf/encoding/protowire"},
 	"torch":             {"github.com/sugarme/gotch"},
 	"pipeline":          {"golang.org/x/sync", "golang.org/x/image"},
-	"examples":          {"github.com/spf13/cobra", "github.com/vbauerster/mpb", "golang.org/x/image", "golang.org/x/term"},
+	"examples":          {"github.com/spf13/cobra", "github.com/spf13/pflag", "github.com/vbauerster/mpb", "golang.org/x/image", "golang.org/x/term"},
 	"cmd":               {"golang.org/x/sys"},
 	"wildtraintest":     testOnly,
+
+	"tune/internal/storagetest": testOnly, // the tests that every storage passes
 }
 
 // testOnly are the modules that every test may import.
