@@ -199,10 +199,10 @@ func TestSkipLeavesOutWhatIsWrong(t *testing.T) {
 
 func TestConfigurationErrorsComeTogether(t *testing.T) {
 	c := datamodule.DefaultConfig()
-	c.ImageSize, c.Batch, c.Cache, c.OnError, c.Keep, c.Discard = 100, 0, "disk", "ignore", []string{"a"}, []string{"b"}
+	c.ImageSize, c.Batch, c.Cache, c.OnError, c.Keep, c.Discard = 100, 0, "tape", "ignore", []string{"a"}, []string{"b"}
 	c.Augment.Mosaic = 2
 	err := c.Validate()
-	for _, w := range []string{"root is empty", "imgsz is 100", "batch is 0", `cache is "disk"`, `on_error is "ignore"`, "keep and discard", "mosaic is 2"} {
+	for _, w := range []string{"root is empty", "imgsz is 100", "batch is 0", `cache is "tape"`, `on_error is "ignore"`, "keep and discard", "mosaic is 2"} {
 		assert.ErrorContains(t, err, w)
 	}
 }

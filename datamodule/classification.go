@@ -115,6 +115,7 @@ func (c ClassificationConfig) Validate() error {
 	bad(slices.Contains([]string{CropToSize, StretchToSize, FitToSize}, c.Resize), "resize is %q, must be crop, stretch or fit", c.Resize)
 	bad(c.ResizeTo == 0 || c.ResizeTo >= c.ImageSize, "resize_to is %d, must be at least imgsz, %d", c.ResizeTo, c.ImageSize)
 	bad(c.ImageSize <= 1<<14 && c.ResizeTo <= 1<<14, "imgsz and resize_to must be at most 16384")
+	bad(c.Cache != CacheDisk, "cache is %q: for classification it must be %q or %q", c.Cache, CacheNone, CacheRAM)
 	_, err := resample.ParseFilter(c.Interpolation)
 	bad(err == nil, "interpolation: %v", err)
 	inOrder := func(v [2]float64, low, high float64) bool { return v[0] >= low && v[0] <= v[1] && v[1] <= high }

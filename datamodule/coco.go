@@ -286,7 +286,7 @@ func (p *cocoParser) image(im cocoImage, line int) {
 	p.images[im.ID] = len(p.out.images)
 	p.out.images = append(p.out.images, rawImage{
 		id: p.source.sampleID(path), sourceID: string(im.ID), path: path, width: im.Width, height: im.Height,
-		file: p.path, line: line, fence: p.source.fence,
+		file: p.path, line: line, fence: &p.source.fence,
 	})
 }
 
@@ -313,7 +313,7 @@ func (s *cocoSource) locate(name, split string) (string, error) {
 	if len(candidates) == 0 {
 		return "", outside
 	}
-	path := firstFile(candidates...)
+	path := s.fence.firstFile(candidates...)
 	if !isFile(path) {
 		return "", fmt.Errorf("picture %q is not there (looked for %s)", name, path)
 	}

@@ -38,6 +38,13 @@ const (
 const (
 	CacheNone = "none" // only what mosaics are about to draw from
 	CacheRAM  = "ram"  // all, up to CacheBytes
+	CacheDisk = "disk" // all, up to CacheBytes, in files that the next run finds (detection only)
+)
+
+// Ways to decode pictures for detection.
+const (
+	DecodeExact = "exact" // at their whole size, then scaled as OpenCV does
+	DecodeFast  = "fast"  // JPEGs of twice the training size and more at a half, a quarter or an eighth
 )
 
 // Config sets up Detection. Zero means zero: take DefaultConfig and change it.
@@ -73,8 +80,10 @@ type Config struct {
 	Workers  int    `yaml:"workers"`  // goroutines that make pictures; 0: the caller's own
 	Prefetch int    `yaml:"prefetch"` // batches made ahead
 
-	Cache      string `yaml:"cache"`       // CacheNone or CacheRAM
+	Cache      string `yaml:"cache"`       // CacheNone, CacheRAM or CacheDisk
 	CacheBytes int64  `yaml:"cache_bytes"` // memory for decoded pictures
+	CacheDir   string `yaml:"cache_dir"`   // folder of CacheDisk; "": one below the user's cache folder
+	Decode     string `yaml:"decode"`      // DecodeExact or DecodeFast
 	MaxPixels  int64  `yaml:"max_pixels"`  // larger pictures are refused
 	OnError    string `yaml:"on_error"`    // Fail or Skip
 
@@ -85,6 +94,8 @@ type Config struct {
 	Curriculum CurriculumConfig `yaml:"curriculum"` // and how that changes over epochs
 
 	ByWindow bool `yaml:"-"` // pictures that can be read in parts (TIFF) may have more than MaxPixels: for Tile
+
+	Index string `yaml:"index"` // where the sizes of pictures are kept between runs: IndexAuto, IndexOff or a folder
 
 	Masks bool `yaml:"masks"` // read the outlines of objects, where there are any
 
@@ -100,8 +111,8 @@ func DefaultConfig() Config {
 		Source: Auto, TrainSplit: "train", ValSplit: "val", TestSplit: "test",
 		ImageSize: 640, Stride: 32, Batch: 16, Rect: true, RectPad: 0.5,
 		Workers: defaultWorkers(), Prefetch: 2,
-		Cache: CacheNone, CacheBytes: 512 << 20, MaxPixels: imageio.DefaultMaxPixels,
-		OnError: Fail, Augment: augment.Default(),
+		Cache: CacheNone, CacheBytes: 512 << 20, Decode: DecodeExact, MaxPixels: imageio.DefaultMaxPixels,
+		OnError: Fail, Augment: augment.Default(), Index: IndexAuto,
 		Sampler: DefaultSampler(), Curriculum: DefaultCurriculum(),
 	}
 }
@@ -126,7 +137,8 @@ func (c Config) Validate() error {
 		}
 	}
 	oneOf("source", string(c.Source), c.knownSources()...)
-	oneOf("cache", c.Cache, CacheNone, CacheRAM)
+	oneOf("cache", c.Cache, CacheNone, CacheRAM, CacheDisk)
+	oneOf("decode", c.Decode, DecodeExact, DecodeFast)
 	oneOf("on_error", c.OnError, Fail, Skip)
 	if len(c.Keep) > 0 && len(c.Discard) > 0 {
 		bad("keep and discard are both set: use one of them")

@@ -35,7 +35,7 @@ func (c *conversion) cut(rec Record, tiles []window, folder string, t TileConfig
 	if h.Windowed {
 		return c.cutByWindow(rec, tiles, folder, t, buffers)
 	}
-	im, err := rec.decode(t.MaxPixels, buffers.Get)
+	im, err := rec.decode(imageio.Options{MaxPixels: t.MaxPixels, Alloc: buffers.Get, Free: buffers.Put})
 	if err != nil {
 		return err
 	}

@@ -20,11 +20,13 @@ type Detection struct {
 	log     *slog.Logger
 	sources []source
 	classes *classMap
+	rawMu   sync.Mutex
 	raw     map[rawKey]*loaded
 	made    map[string][]Record // by split, of WithSplits; without sources
 	buffers imageio.Buffers
 	cache   *cache // of all pictures, if so configured
 	recent  *cache // of those that mosaics are about to draw from
+	disk    *diskCache
 
 	mu      sync.Mutex
 	sampler *sampler // of the training pictures, made with their first loader
@@ -39,7 +41,7 @@ type rawKey struct {
 
 // loaded is an annotation file as read once, with what was wrong in it.
 type loaded struct {
-	split    *rawSplit
+	split    *rawSplit // nil: forgotten
 	problems []Problem
 }
 
@@ -67,8 +69,8 @@ func newDetection(c Config, sources []source, classes *classMap) *Detection {
 	d := &Detection{
 		config: c, log: c.Logger, sources: sources, classes: classes, raw: map[rawKey]*loaded{},
 		ready: map[wildtrain.Stage][]Record{}, reports: map[wildtrain.Stage]*Report{},
-		cache: newCache(c.CacheBytes, false), recent: newCache(0, true),
 	}
+	d.cache, d.recent = newCache(c.CacheBytes, false, &d.buffers), newCache(0, true, &d.buffers)
 	if d.log == nil {
 		d.log = slog.Default()
 	}
@@ -176,7 +178,37 @@ func (d *Detection) Setup(ctx context.Context, stage wildtrain.Stage) error {
 		return fmt.Errorf("datamodule: split %q of %s has %d pictures and no box of the classes kept: %w", report.Split, d.where(), len(records), wildtrain.ErrEmpty)
 	}
 	d.ready[stage], d.reports[stage] = records, report
+	d.forget(report.Split)
 	return nil
+}
+
+// rawSplit returns what a source's files say of a split, nil where it has none.
+func (d *Detection) rawSplit(i int, split string, r *Report) *rawSplit {
+	d.rawMu.Lock()
+	defer d.rawMu.Unlock()
+	for _, name := range append([]string{split}, aliases[split]...) {
+		switch l := d.raw[rawKey{i, name}]; {
+		case l == nil:
+		case l.split == nil: // forgotten: read anew
+			return d.sources[i].load(name, r)
+		default:
+			r.Problems = append(r.Problems, l.problems...)
+			return l.split
+		}
+	}
+	return nil
+}
+
+// forget lets go of what the files of a split say, once it is set up: of a
+// million pictures that is as much memory again.
+func (d *Detection) forget(split string) {
+	d.rawMu.Lock()
+	defer d.rawMu.Unlock()
+	for key, l := range d.raw {
+		if key.split == split || slices.Contains(aliases[split], key.split) {
+			l.split = nil
+		}
+	}
 }
 
 func (d *Detection) where() string {
@@ -194,18 +226,12 @@ func (d *Detection) examine(ctx context.Context, stage wildtrain.Stage, deep boo
 	records, found := d.made[split]
 	records = slices.Clone(records)
 	for i, s := range d.sources {
-		l := d.raw[rawKey{i, split}]
-		for _, other := range aliases[split] {
-			if l == nil {
-				l = d.raw[rawKey{i, other}]
-			}
-		}
-		if l == nil {
+		raw := d.rawSplit(i, split, report)
+		if raw == nil {
 			continue
 		}
 		found = true
-		report.Problems = append(report.Problems, l.problems...)
-		more, err := buildRecords(ctx, s.name(), l.split, d.classes, d.config, deep, report)
+		more, err := buildRecords(ctx, s.name(), raw, d.classes, d.config, deep, report)
 		if err != nil {
 			return nil, nil, err
 		}

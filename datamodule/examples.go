@@ -62,7 +62,7 @@ func (c *Classification) sample(examples []Example) (err error) {
 			r := examples[i].Record
 			return c.config.Curriculum.difficultyOf(r.Objects, r.Width, r.Height)
 		},
-		names: func(i int) []string { return []string{examples[i].ID, examples[i].Record.Path} },
+		names: func(i int) []string { return []string{examples[i].ID, mustAbs(examples[i].Record.Path)} },
 	}, c.data.config)
 	return err
 }
@@ -104,7 +104,11 @@ func (c ClassificationConfig) chain(stage wildtrain.Stage) (augment.Chain, error
 		}, c.Transforms...)
 	}
 	more, err := augment.Parse(list)
-	return append(out, more...), err
+	out = append(out, more...)
+	if stage == wildtrain.Train {
+		out = append(out, c.Augment.Chain()...)
+	}
+	return out, err
 }
 
 // exampleMaker makes the samples of one loader of Classification.
@@ -148,20 +152,14 @@ func (m *exampleMaker) sample(place int, dst wildtrain.Image, s *scratch) (wildt
 func (m *exampleMaker) window(index int) (wildtrain.Image, func(), error) {
 	e := m.examples[index]
 	d := m.c.data
-	nothing := func() {}
 	if m.c.config.Cache == CacheRAM {
 		size := int64(e.Window.Dx()) * int64(e.Window.Dy()) * 3
-		im, ok, err := d.cache.get(cacheKey{m.stage, index}, size, func() (wildtrain.Image, error) {
-			im, release, err := m.cut(e)
-			if err != nil {
-				return im, err
-			}
-			defer release()
-			im.U8 = slices.Clone(im.U8) // buffers are lent only
-			return im, nil
+		im, release, ok, err := d.cache.get(cacheKey{m.stage, index}, size, func() (wildtrain.Image, error) {
+			im, _, err := m.cut(e)
+			return im, err
 		})
 		if ok || err != nil {
-			return im, nothing, err
+			return im, release, err
 		}
 	}
 	return m.cut(e)
@@ -174,16 +172,17 @@ func (m *exampleMaker) cut(e Example) (wildtrain.Image, func(), error) {
 	all := e.Window == image.Rect(0, 0, e.Record.Width, e.Record.Height)
 	if !all && m.stage != wildtrain.Train {
 		size := int64(e.Record.Width) * int64(e.Record.Height) * 3
-		whole, ok, err := d.recent.get(cacheKey{m.stage, e.picture}, size, func() (wildtrain.Image, error) { return e.Record.decode(d.config.MaxPixels, nil) })
+		whole, release, ok, err := d.recent.get(cacheKey{m.stage, e.picture}, size, func() (wildtrain.Image, error) { return e.Record.decode(d.decoding()) })
 		if err != nil {
 			return whole, nil, err
 		}
 		if ok {
 			im := cutOut(whole, e.Window, d.buffers.Get)
+			release()
 			return im, func() { d.buffers.Put(im.U8) }, nil
 		}
 	}
-	im, err := e.Record.decode(d.config.MaxPixels, d.buffers.Get)
+	im, err := e.Record.decode(d.decoding())
 	if err != nil {
 		return im, nil, err
 	}

@@ -94,10 +94,10 @@ func (l pictureList) splits() []string { return []string{predictSplit} }
 func (l pictureList) load(string, *Report) *rawSplit {
 	out := &rawSplit{}
 	for _, path := range l {
-		out.images = append(out.images, rawImage{id: filepath.ToSlash(path), path: path, file: path, fence: anywhere})
+		out.images = append(out.images, rawImage{id: filepath.ToSlash(path), path: path, file: path, fence: &anywhere})
 	}
 	return out
 }
 
 // anywhere fences nothing: the caller named these files.
-var anywhere = fence{root: string(filepath.Separator), real: string(filepath.Separator)}
+var anywhere = fence{root: string(filepath.Separator), real: string(filepath.Separator), dirs: &folders{}}

@@ -72,7 +72,7 @@ func (d *Detection) population(records []Record) population {
 		difficulty: func(i int) float64 {
 			return d.config.Curriculum.difficultyOf(records[i].Objects, records[i].Width, records[i].Height)
 		},
-		names: func(i int) []string { return []string{records[i].ID, records[i].Path} },
+		names: func(i int) []string { return []string{records[i].ID, mustAbs(records[i].Path)} },
 	}
 }
 

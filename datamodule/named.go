@@ -66,7 +66,7 @@ func (s *namedSource) picture(p *namedSplit, path, file string, line int) (im *r
 	if !known {
 		i = len(p.images)
 		p.byPath[path] = i
-		p.images = append(p.images, rawImage{id: s.sampleID(path), path: path, file: file, line: line, fence: s.fence})
+		p.images = append(p.images, rawImage{id: s.sampleID(path), path: path, file: file, line: line, fence: &s.fence})
 	}
 	return &p.images[i], !known
 }
@@ -128,7 +128,7 @@ func (s *namedSource) locate(home, split, name string) (string, error) {
 	if len(candidates) == 0 {
 		return "", outside
 	}
-	path := firstFile(candidates...)
+	path := s.fence.firstFile(candidates...)
 	if !isFile(path) {
 		return "", fmt.Errorf("picture %q is not there (looked for %s)", name, path)
 	}

@@ -3,9 +3,11 @@ package datamodule
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 
 	"github.com/wildtrain/sdk/internal/imageio"
@@ -19,6 +21,25 @@ type fence struct {
 	root  string // as given
 	real  string // with links resolved
 	links bool   // links may lead out of it
+	dirs  *folders
+}
+
+// folders remembers which folders there are and where they really lie, so that
+// not every picture's path is walked from the top.
+type folders struct{ real sync.Map } // path → real path, "" where it is no folder
+
+func (f *folders) resolve(dir string) string {
+	if real, ok := f.real.Load(dir); ok {
+		return real.(string)
+	}
+	real, err := filepath.EvalSymlinks(dir)
+	if err != nil || !isDir(real) {
+		real = ""
+	} else {
+		real = mustAbs(real)
+	}
+	f.real.Store(dir, real)
+	return real
 }
 
 func newFence(root string) (fence, error) {
@@ -29,7 +50,7 @@ func newFence(root string) (fence, error) {
 	if real, err = filepath.Abs(real); err != nil {
 		return fence{}, err
 	}
-	return fence{root: root, real: real}, nil
+	return fence{root: root, real: real, dirs: &folders{}}, nil
 }
 
 // resolve joins a path from a file to a folder inside the fence. The path may
@@ -58,8 +79,8 @@ const maxLinkText = 1024
 // lie inside. Where a checkout could not make links (git's core.symlinks=false,
 // some archives), a link is a small text file that holds its target; those of
 // pictures are followed, too.
-func (f fence) follow(path string) (string, error) {
-	real, err := filepath.EvalSymlinks(path)
+func (f *fence) follow(path string) (string, error) {
+	real, err := f.realPath(path)
 	if err != nil {
 		if _, stat := os.Stat(path); errors.Is(stat, syscall.ELOOP) {
 			err = fmt.Errorf("path %s is a link that leads in a circle", path)
@@ -67,17 +88,39 @@ func (f fence) follow(path string) (string, error) {
 		return "", err
 	}
 	if target, ok := textLink(real); ok {
-		if real, err = filepath.EvalSymlinks(target); err != nil {
+		if real, err = f.realPath(target); err != nil {
 			return "", err
 		}
-	}
-	if real, err = filepath.Abs(real); err != nil {
-		return "", err
 	}
 	if !f.links && !within(f.real, real) {
 		return "", fmt.Errorf("path %s is a link that %w %s (allow_links permits it)", path, errOutside, f.root)
 	}
 	return real, nil
+}
+
+// realPath is filepath.EvalSymlinks, and absolute; only the last part of a path is
+// looked at where its folder is known.
+func (f *fence) realPath(path string) (string, error) {
+	if dir := f.dirs.resolve(filepath.Dir(path)); dir != "" {
+		if info, err := os.Lstat(path); err == nil && info.Mode()&fs.ModeSymlink == 0 {
+			return filepath.Join(dir, filepath.Base(path)), nil
+		}
+	}
+	real, err := filepath.EvalSymlinks(path)
+	if err != nil {
+		return "", err
+	}
+	return filepath.Abs(real)
+}
+
+// firstFile returns the first path that is a file, or the first one at all.
+func (f *fence) firstFile(paths ...string) string {
+	for _, p := range paths {
+		if f.dirs.resolve(filepath.Dir(p)) != "" && isFile(p) {
+			return p
+		}
+	}
+	return paths[0]
 }
 
 // textLink reads a link that was written as text.
@@ -106,14 +149,4 @@ func isDir(path string) bool {
 func isFile(path string) bool {
 	info, err := os.Stat(path)
 	return err == nil && info.Mode().IsRegular()
-}
-
-// firstFile returns the first path that is a file, or the first one at all.
-func firstFile(paths ...string) string {
-	for _, p := range paths {
-		if isFile(p) {
-			return p
-		}
-	}
-	return paths[0]
 }

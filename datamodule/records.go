@@ -39,6 +39,7 @@ func buildRecords(ctx context.Context, dataset string, raw *rawSplit, m *classMa
 	for i, cl := range raw.classes {
 		classOf[i] = m.of(cl.name)
 	}
+	index := openIndex(c.Index, dataset, raw)
 	records := make([]*Record, len(raw.images))
 	reports := make([]Report, len(raw.images))
 	g, ctx := errgroup.WithContext(ctx)
@@ -49,7 +50,7 @@ func buildRecords(ctx context.Context, dataset string, raw *rawSplit, m *classMa
 			if err := ctx.Err(); err != nil {
 				return err
 			}
-			b := recordBuilder{im: raw.images[i], classOf: classOf, labelIDs: labelIDs, config: c, deep: deep, r: &reports[i], buffers: &buffers}
+			b := recordBuilder{im: raw.images[i], classOf: classOf, labelIDs: labelIDs, config: c, deep: deep, r: &reports[i], buffers: &buffers, index: index}
 			if rec := b.build(); rec != nil {
 				rec.Dataset = dataset
 				records[i] = rec
@@ -60,7 +61,8 @@ func buildRecords(ctx context.Context, dataset string, raw *rawSplit, m *classMa
 	if err := g.Wait(); err != nil {
 		return nil, err
 	}
-	var out []Record
+	index.save(c.Logger)
+	out := make([]Record, 0, len(records))
 	for i, rec := range records {
 		r.Problems = append(r.Problems, reports[i].Problems...)
 		if rec != nil {
@@ -78,21 +80,22 @@ type recordBuilder struct {
 	deep     bool
 	r        *Report
 	buffers  *imageio.Buffers
+	index    *headerIndex
 }
 
 // build returns nil where the picture cannot be used.
 func (b recordBuilder) build() *Record {
 	im := b.im
-	file, err := im.fence.follow(im.path)
-	if err != nil {
-		if errors.Is(err, fs.ErrNotExist) {
-			err = fmt.Errorf("picture %s is not there", im.path)
-		}
+	file, h, looks, err := b.open()
+	var wrong *pathError
+	switch {
+	case errors.As(err, &wrong) && errors.Is(err, fs.ErrNotExist):
+		b.r.problem(im.file, im.line, "picture %s is not there", im.path)
+		return nil
+	case errors.As(err, &wrong):
 		b.r.problem(im.file, im.line, "%v", err)
 		return nil
-	}
-	h, looks, err := b.open(file)
-	if err != nil {
+	case err != nil:
 		b.r.problem(im.path, 0, "%v", err)
 		return nil
 	}
@@ -104,6 +107,9 @@ func (b recordBuilder) build() *Record {
 	if im.labels != "" {
 		im.boxes = readLabels(im.labels, b.labelIDs, b.r)
 		im.file = im.labels
+	}
+	if file == im.path {
+		file = im.path // one string in memory for both
 	}
 	rec := &Record{ID: im.id, Path: im.path, file: file, SourceID: im.sourceID, Width: h.Width, Height: h.Height, looks: looks}
 	for _, raw := range im.boxes {
@@ -117,24 +123,27 @@ func (b recordBuilder) build() *Record {
 	return rec
 }
 
-// open reads the header and, for a deep look, every pixel.
-func (b recordBuilder) open(file string) (h imageio.Header, looks fingerprint, err error) {
-	h, err = imageio.ReadHeaderFile(file)
+// open finds the file, reads its header and, for a deep look, every pixel.
+func (b recordBuilder) open() (file string, h imageio.Header, looks fingerprint, err error) {
+	file, h, err = b.index.header(b.im.path, b.im.fence)
+	if wrong := (*pathError)(nil); errors.As(err, &wrong) {
+		return file, h, looks, err
+	}
 	if err != nil {
-		return h, looks, unwrapName(err)
+		return file, h, looks, unwrapName(err)
 	}
 	if int64(h.Width) > b.config.MaxPixels/int64(h.Height) && !(b.config.ByWindow && h.Windowed && !b.deep) {
-		return h, looks, fmt.Errorf("%w: %d×%d pixels, the limit is %d", imageio.ErrTooLarge, h.Width, h.Height, b.config.MaxPixels)
+		return file, h, looks, fmt.Errorf("%w: %d×%d pixels, the limit is %d", imageio.ErrTooLarge, h.Width, h.Height, b.config.MaxPixels)
 	}
 	if b.deep {
 		im, err := imageio.DecodeFile(file, imageio.Options{MaxPixels: b.config.MaxPixels, Alloc: b.buffers.Get, Strict: true})
 		if err != nil {
-			return h, looks, unwrapName(err)
+			return file, h, looks, unwrapName(err)
 		}
 		looks = fingerprintOf(im)
 		b.buffers.Put(im.U8)
 	}
-	return h, looks, nil
+	return file, h, looks, nil
 }
 
 // unwrapName drops the file name that a Problem gives anyway.
@@ -214,14 +223,17 @@ func uniqueIDs(records []Record) {
 	}
 }
 
-// decode reads a record's picture, whose size must be as before.
-func (r Record) decode(maxPixels int64, alloc func(int) []byte) (wildtrain.Image, error) {
-	im, err := imageio.DecodeFile(r.source(), imageio.Options{MaxPixels: maxPixels, Alloc: alloc})
+// decode reads the record's picture, which must have the size that it had at
+// first, or what options that allow less make of it.
+func (r Record) decode(o imageio.Options) (wildtrain.Image, error) {
+	im, err := imageio.DecodeFile(r.source(), o)
 	if err != nil {
 		return im, fmt.Errorf("datamodule: read picture %s: %w", r.ID, err)
 	}
-	if im.Width != r.Width || im.Height != r.Height {
-		return im, fmt.Errorf("datamodule: read picture %s: %s is %d×%d now, it was %d×%d before", r.ID, r.Path, im.Width, im.Height, r.Width, r.Height)
+	for n := 1; n <= 8; n *= 2 {
+		if im.Width == (r.Width+n-1)/n && im.Height == (r.Height+n-1)/n && (n == 1 || o.MinWidth > 0) {
+			return im, nil
+		}
 	}
-	return im, nil
+	return im, fmt.Errorf("datamodule: read picture %s: %s is %d×%d now, it was %d×%d before", r.ID, r.Path, im.Width, im.Height, r.Width, r.Height)
 }

@@ -98,7 +98,7 @@ func (s *roiSource) read(file, split string, data []byte, index map[identifier]i
 		default:
 			seen[path] = line
 			out.images = append(out.images, rawImage{
-				id: s.dataset + "/images/" + split + "/" + filepath.ToSlash(l.FileName), sourceID: string(l.ID), path: path, file: file, line: line, fence: s.fence,
+				id: s.dataset + "/images/" + split + "/" + filepath.ToSlash(l.FileName), sourceID: string(l.ID), path: path, file: file, line: line, fence: &s.fence,
 				boxes: []rawBox{{class: class, box: whole, normalised: true, line: line, what: "roi " + string(l.ID)}},
 			})
 		}
@@ -225,7 +225,7 @@ func (s *folderSource) load(split string, r *Report) *rawSplit {
 				rel = path
 			}
 			out.images = append(out.images, rawImage{
-				id: s.dataset + "/" + filepath.ToSlash(rel), path: path, file: path, fence: s.fence,
+				id: s.dataset + "/" + filepath.ToSlash(rel), path: path, file: path, fence: &s.fence,
 				boxes: []rawBox{{class: class, box: whole, normalised: true, what: "class"}},
 			})
 		}

@@ -438,6 +438,9 @@ func (p population) find(file string) ([]int, error) {
 			continue
 		}
 		i, ok := at[filepath.ToSlash(name)]
+		if !ok {
+			i, ok = at[filepath.ToSlash(mustAbs(name))]
+		}
 		switch {
 		case !ok && len(errs) < 10:
 			errs = append(errs, fmt.Errorf("%s:%d: there is no picture %q among those for training", file, n, name))

@@ -40,7 +40,7 @@ type rawImage struct {
 	line          int
 	boxes         []rawBox
 	labels        string // YOLO: the file that holds the boxes, "" for COCO
-	fence         fence
+	fence         *fence
 }
 
 type rawBox struct {

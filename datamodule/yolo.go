@@ -234,7 +234,7 @@ func (s *yoloSource) load(split string, r *Report) *rawSplit {
 			if !seen[path] {
 				seen[path] = true
 				out.images = append(out.images, rawImage{
-					id: s.sampleID(path), path: path, file: path, labels: labelPath(path), fence: s.fence,
+					id: s.sampleID(path), path: path, file: path, labels: labelPath(path), fence: &s.fence,
 				})
 			}
 		}
@@ -351,7 +351,7 @@ func (s *yoloSource) list(path string, r *Report) ([]string, error) {
 				candidates = append(candidates, c)
 			}
 		}
-		found := firstFile(candidates...)
+		found := s.fence.firstFile(candidates...)
 		if !isFile(found) {
 			r.problem(path, line, "picture %q is not there (looked for %s)", name, found)
 			continue
