@@ -66,8 +66,15 @@ func Migrate(name string, data []byte) (*Migration, error) {
 	defaults.push(newNode(String, "main", nil))
 	defaults.push(newNode(String, "_self_", nil))
 	out.set("defaults", defaults)
-	w := &migrator{m: m, rules: slices.Concat(migrationRules[m.Kind], migrationRules["any"]), out: out}
+	w := &migrator{m: m, old: resolved, rules: slices.Concat(migrationRules[m.Kind], migrationRules["any"]), out: out}
 	w.walk(resolved, "")
+	for _, c := range migrationConstants[m.Kind] {
+		v, err := fromValue(c.value, nil)
+		if err != nil {
+			return nil, err
+		}
+		w.put(strings.Split(c.key, "."), v)
+	}
 	m.YAML = out.YAML()
 	return m, nil
 }
@@ -116,14 +123,19 @@ func follow(n *Node, key string) *Node {
 }
 
 // migrationRule maps a key. A "from" ending in ".*" takes all keys below it. An
-// empty "to" drops the key with the note as the reason.
+// empty "to" drops the key with the note as the reason, unless param makes it a
+// parameter of a search. A rule with a switch ("when") does not hold where that
+// key is false.
 type migrationRule struct {
 	from, to, note string
+	param          string
+	when           string
 	change         func(*Node) (*Node, string)
 }
 
 type migrator struct {
 	m     *Migration
+	old   *Node
 	rules []migrationRule
 	out   *Node
 }
@@ -144,7 +156,10 @@ func (w *migrator) walk(n *Node, head string) {
 		case r == nil:
 			moved.Note = "unknown: the reference's schema has no such key and dropped it without a word"
 			w.m.Dropped = append(w.m.Dropped, moved)
-		case r.to == "":
+		case r.when != "" && w.off(r.when):
+			moved.Note = "switched off by " + r.when
+			w.m.Dropped = append(w.m.Dropped, moved)
+		case r.to == "" && r.param == "":
 			moved.Note = r.note
 			w.m.Dropped = append(w.m.Dropped, moved)
 		case item.kind == Null:
@@ -171,8 +186,18 @@ func (w *migrator) move(item *Node, r *migrationRule, moved Moved) {
 			moved.Note = note
 		}
 	}
+	if r.param != "" {
+		moved.To = "tune.params." + r.param
+		w.put([]string{"tune", "params", r.param}, v)
+	} else {
+		w.put(strings.Split(r.to, "."), v)
+	}
+	w.m.Mapped = append(w.m.Mapped, moved)
+}
+
+// put sets a value of the new configuration.
+func (w *migrator) put(keys []string, v *Node) {
 	at := w.out
-	keys := strings.Split(r.to, ".")
 	for _, k := range keys[:len(keys)-1] {
 		if at.child(k) == nil {
 			at.set(k, newDict(nil))
@@ -180,7 +205,16 @@ func (w *migrator) move(item *Node, r *migrationRule, moved Moved) {
 		at = at.child(k)
 	}
 	at.set(keys[len(keys)-1], v)
-	w.m.Mapped = append(w.m.Mapped, moved)
+}
+
+// off reports whether a switch of the old configuration is there and false.
+func (w *migrator) off(key string) bool {
+	n := follow(w.old, key)
+	if n == nil {
+		return false
+	}
+	on, ok := toBool(n.value)
+	return ok && !on
 }
 
 // deeper reports whether single keys below this one have rules.

@@ -1,6 +1,9 @@
 package config
 
-import "strings"
+import (
+	"fmt"
+	"strings"
+)
 
 // same-named keys below a prefix.
 func keep(from, to string, names ...string) []migrationRule {
@@ -53,13 +56,111 @@ func deviceName(n *Node) (*Node, string) {
 
 // cacheName turns Ultralytics' cache switch into ours.
 func cacheName(n *Node) (*Node, string) {
-	switch n.Text() {
+	switch text := n.Text(); text {
 	case "True", "ram":
 		return newNode(String, "ram", nil), ""
+	case "disk":
+		return newNode(String, "disk", nil), ""
 	case "False":
 		return newNode(String, "none", nil), ""
 	}
-	return nil, "only a cache in memory exists here"
+	return nil, "no such cache here: none, ram or disk"
+}
+
+// multiScale turns Ultralytics' switch into the change of the side.
+func multiScale(n *Node) (*Node, string) {
+	if b, ok := toBool(n.value); ok && b {
+		return newNode(Float, 0.5, nil), "times 1 ± 0.5"
+	}
+	return newNode(Float, 0.0, nil), ""
+}
+
+// frozenParts turns a number of YOLO's first parts, or a list of parts, into their names.
+func frozenParts(n *Node) (*Node, string) {
+	out := newList(nil)
+	if n.kind == List {
+		for _, item := range n.items {
+			out.push(newNode(String, "model."+item.Text(), nil))
+		}
+		return out, ""
+	}
+	parts, ok := n.value.(int64)
+	if !ok || parts > 100 {
+		return nil, "parts to freeze are named here: model.freeze=[model.0,model.1]"
+	}
+	for i := range parts {
+		out.push(newNode(String, fmt.Sprintf("model.%d", i), nil))
+	}
+	return out, ""
+}
+
+// onlyHead is how a frozen backbone is told: no further block begins to train.
+func onlyHead(n *Node) (*Node, string) {
+	if b, ok := toBool(n.value); ok && b {
+		return newNode(Int, int64(1_000_000), nil), "only the head trains"
+	}
+	return newNode(Int, int64(0), nil), ""
+}
+
+// backboneName turns timm's full name into an architecture's.
+func backboneName(n *Node) (*Node, string) {
+	name, tag, _ := strings.Cut(n.Text()[strings.LastIndexByte(n.Text(), '/')+1:], ".")
+	note := ""
+	if tag != "" {
+		note = "model.pretrained=" + tag + " names the weights"
+	}
+	return newNode(String, name, nil), note
+}
+
+// monitorName turns the names of the reference's validation values into ours.
+func monitorName(n *Node) (*Node, string) {
+	name := map[string]string{
+		"val_loss": "val/loss", "val_accuracy": "accuracy", "val_precision": "precision_macro", "val_recall": "recall_macro", "val_f1score": "F1_macro",
+	}[n.Text()]
+	if name == "" {
+		return nil, "no value of that name: training.monitor takes accuracy, F1_macro, val/loss and others"
+	}
+	return newNode(String, name, nil), ""
+}
+
+// datasetFormat tells where crops come from.
+func datasetFormat(n *Node) (*Node, string) {
+	switch n.Text() {
+	case "roi":
+		return newNode(String, "roi", nil), ""
+	case "crop":
+		return newNode(String, "wildata", nil), "crops are cut while loading"
+	}
+	return nil, "was roi or crop"
+}
+
+// rebalanced turns the switch into the method that it stood for.
+func rebalanced(n *Node) (*Node, string) {
+	if b, ok := toBool(n.value); ok && b {
+		return newNode(String, "mean", nil), ""
+	}
+	return newNode(String, "none", nil), ""
+}
+
+// searched turns a list of values into a choice of a search space.
+func searched(n *Node) (*Node, string) {
+	if n.kind != List || len(n.items) == 0 {
+		return nil, "was no list of values"
+	}
+	var values []string
+	for _, item := range n.items {
+		values = append(values, overrideText(item.value))
+	}
+	return newNode(String, "choice("+strings.Join(values, ",")+")", nil), ""
+}
+
+// searchedBackbones is searched with architectures' names.
+func searchedBackbones(n *Node) (*Node, string) {
+	for i, item := range n.items {
+		name, _ := backboneName(item)
+		n.put(i, name)
+	}
+	return searched(n)
 }
 
 // singleClass turns the switch into the class's name.
@@ -73,82 +174,132 @@ func singleClass(n *Node) (*Node, string) {
 const savesAnyway = "last and best are always saved, whole and resumable"
 
 const (
-	noClassifier = "classifiers are not trained from a configuration file here: call the classification package"
-	noPhases     = "a curriculum is a sequence of runs here: resume or begin from the weights of the one before"
-	oneCommand   = "stages are commands here, not switches of a file"
-	elsewhere    = "exported predictions are files here (COCO JSON); load them into the viewer of your choice"
-	byData       = "the data's own layout tells"
+	onePhase    = "one run has one rate and one set of frozen parts: phases of their own are runs of their own (model.weights=THE RUN BEFORE)"
+	otherRun    = "a run of its own here: train on that data, then begin from it with model.weights=THAT RUN"
+	oneCommand  = "stages are commands here, not switches of a file"
+	elsewhere   = "exported predictions are files here (COCO JSON); load them into the viewer of your choice"
+	byData      = "the data's own layout tells"
+	unused      = "accepted and unused by the reference"
+	meansNought = "has no meaning here"
+	mergedBy    = "roots are merged by class name while loading, nothing is written"
 )
 
 var yoloTrain = join(
 	keep("train.", "training.", "batch", "epochs", "optimizer", "lr0", "lrf", "momentum", "weight_decay", "warmup_epochs", "warmup_momentum", "warmup_bias_lr",
 		"cos_lr", "patience", "imgsz", "box", "cls", "dfl", "workers", "deterministic", "save_period", "nbs", "val"),
-	keep("train.", "data.augment.", "degrees", "mixup", "shear", "scale", "fliplr", "flipud", "hsv_h", "hsv_s", "hsv_v", "translate", "mosaic", "perspective", "close_mosaic"),
+	keep("train.", "data.augment.", "degrees", "mixup", "cutmix", "copy_paste", "erasing", "auto_augment", "shear", "scale", "fliplr", "flipud",
+		"hsv_h", "hsv_s", "hsv_v", "translate", "mosaic", "perspective", "close_mosaic"),
 	[]migrationRule{
 		{from: "train.device", to: "training.device", change: deviceName},
 		{from: "train.cache", to: "data.cache", change: cacheName},
+		{from: "train.freeze", to: "model.freeze", change: frozenParts},
+		{from: "train.multi_scale", to: "data.augment.multi_scale", change: multiScale},
 		{from: "train.seed", to: "seed"},
 		{from: "train.iou", to: "evaluation.iou"},
 		{from: "train.rect", to: "data.rect", note: "of evaluation batches"},
 	},
-	drop("not among the augmentations here", "train.cutmix", "train.copy_paste", "train.erasing", "train.multi_scale", "train.bgr", "train.auto_augment"),
-	drop("parts to freeze are named here (model.freeze takes name prefixes), not counted", "train.freeze"),
+	drop("not among the augmentations here", "train.bgr"),
 	drop("set by training.precision", "train.amp", "train.half"),
 	drop("follows from data.single_class", "train.single_cls"),
-	drop("has no meaning here", "train.verbose", "train.plots", "train.save", "train.exist_ok", "train.time", "train.fraction"),
+	drop(meansNought, "train.verbose", "train.plots", "train.save", "train.exist_ok", "train.time", "train.fraction"),
 )
 
 var mlflowRules = []migrationRule{
 	{from: "mlflow.experiment_name", to: "experiment_name"}, {from: "mlflow.run_name", to: "tracking.run_name"},
 	{from: "mlflow.alias", to: "tracking.alias", note: "given where tracking.register names the model"}, {from: "mlflow.name", to: "tracking.register"},
-	{from: "mlflow.tracking_uri", to: "tracking.uri"}, {from: "mlflow.log_model", to: "tracking.artifacts"},
+	{from: "mlflow.tracking_uri", to: "tracking.uri", note: "runs are logged there with tracking=mlflow"}, {from: "mlflow.log_model", to: "tracking.artifacts"},
 	{from: "mlflow.dwnd_location", note: "downloads go where the command says"},
+}
+
+// detectionData are the keys of a dataset for detectors.
+var detectionData = []migrationRule{
+	{from: "dataset.root_data_directory", to: "data.root"}, {from: "dataset.data_cfg", to: "data.root"},
+	{from: "dataset.load_as_single_class", to: "data.single_class", change: singleClass},
+	{from: "dataset.keep_classes", to: "data.keep"}, {from: "dataset.discard_classes", to: "data.discard"},
+	{from: "dataset.force_merge", note: mergedBy},
+}
+
+// oneClass are the keys of a dataset for classifiers that have one class.
+var oneClass = []migrationRule{
+	{from: "dataset.single_class.enable", note: "data.single_class is on where it names a class"},
+	{from: "dataset.single_class.keep_classes", to: "data.keep", when: "dataset.single_class.enable"},
+	{from: "dataset.single_class.discard_classes", to: "data.discard", when: "dataset.single_class.enable"},
+	{from: "dataset.single_class.single_class_name", to: "data.single_class", when: "dataset.single_class.enable"},
+	{from: "dataset.single_class.background_class_name", to: "data.crops.background", when: "dataset.single_class.enable"},
+}
+
+var classifierRules = join([]migrationRule{
+	{from: "dataset.root_data_directory", to: "data.root"}, {from: "dataset.dataset_type", to: "data.format", change: datasetFormat},
+	{from: "dataset.batch_size", to: "training.batch"}, {from: "dataset.num_workers", to: "data.workers"},
+	{from: "dataset.input_size", to: "training.imgsz"}, {from: "model.input_size", to: "training.imgsz"},
+	{from: "dataset.crop_size", to: "data.crops.size"}, {from: "dataset.max_tn_crops", to: "data.crops.background_negatives"},
+	{from: "dataset.transforms.train", to: "data.transforms"}, {from: "dataset.transforms.val", to: "data.eval_transforms"},
+	{from: "dataset.rebalance", to: "data.sampler.rebalance", change: rebalanced},
+	{from: "dataset.curriculum_config.enabled", to: "data.curriculum.enabled"}, {from: "dataset.curriculum_config.difficulty_strategy", to: "data.curriculum.strategy"},
+	{from: "dataset.curriculum_config.start_difficulty", to: "data.curriculum.start_difficulty"}, {from: "dataset.curriculum_config.end_difficulty", to: "data.curriculum.end_difficulty"},
+	{from: "dataset.curriculum_config.warmup_epochs", to: "data.curriculum.warmup_epochs"},
+	{from: "model.backbone", to: "model.architecture", change: backboneName}, {from: "model.pretrained", to: "model.pretrained"}, {from: "model.weights", to: "model.weights"},
+	{from: "model.dropout", to: "model.head.dropout"}, {from: "model.hidden_dim", to: "model.head.hidden_dim"}, {from: "model.num_layers", to: "model.head.num_layers"},
+	{from: "model.freeze_backbone", to: "training.unfreeze_every", change: onlyHead},
+	{from: "model.mean", to: "model.mean", note: "applied once; the reference normalised twice"}, {from: "model.std", to: "model.std", note: "applied once"},
+	{from: "train.epochs", to: "training.epochs"}, {from: "train.lr", to: "training.lr0"}, {from: "train.lrf", to: "training.lrf"}, {from: "train.weight_decay", to: "training.weight_decay"},
+	{from: "train.label_smoothing", to: "training.label_smoothing"},
+	{from: "train.precision", to: "training.precision", change: precisionName}, {from: "train.accelerator", to: "training.device", change: deviceName}, {from: "train.num_workers", to: "training.workers"},
+	{from: "checkpoint.monitor", to: "training.monitor", change: monitorName}, {from: "checkpoint.mode", to: "training.mode"}, {from: "checkpoint.patience", to: "training.patience"},
+}, oneClass,
+	drop("model.mean and model.std count", "dataset.stats.mean", "dataset.stats.std"),
+	drop("the name of the architecture tells", "model.backbone_source"),
+	drop("there is one kind of difficulty", "dataset.curriculum_config.type"),
+	drop("every epoch is logged", "dataset.curriculum_config.log_frequency"),
+	drop("difficulties are computed where a curriculum needs them", "dataset.compute_difficulties"),
+	drop(unused, "dataset.p_draw_annotations", "dataset.preserve_aspect_ratio", "train.batch_size"),
+	drop("every epoch is validated", "train.val_check_interval"),
+	drop(savesAnyway, "checkpoint.dirpath", "checkpoint.filename", "checkpoint.save_top_k", "checkpoint.save_last", "checkpoint.save_weights_only"),
+	drop("any better value counts", "checkpoint.min_delta"),
+)
+
+// migrationConstants are settings that the reference's trainers have fixed.
+var migrationConstants = map[string][]struct {
+	key   string
+	value any
+}{
+	"classification": {{"model.framework", "classification"}, {"training.optimizer", "Adam"}, {"training.cos_lr", true}, {"training.warmup_epochs", 0.0}},
 }
 
 // migrationRules cover every key of the reference's schemas, by kind of file.
 var migrationRules = map[string][]migrationRule{
 	"any": join(mlflowRules, []migrationRule{{from: "name", to: "name"}, {from: "project", to: "runs"}, {from: "seed", to: "seed"}},
 		drop("debug runs are training=quick here", "debug"), drop("results go into the run's folder", "results_dir")),
-	"detection": join(yoloTrain, []migrationRule{
-		{from: "dataset.root_data_directory", to: "data.root"}, {from: "dataset.data_cfg", to: "data.root"},
-		{from: "dataset.load_as_single_class", to: "data.single_class", change: singleClass},
-		{from: "dataset.keep_classes", to: "data.keep"}, {from: "dataset.discard_classes", to: "data.discard"},
-		{from: "dataset.force_merge", note: "roots are merged while loading, nothing is written"},
+	"detection": join(yoloTrain, detectionData, []migrationRule{
 		{from: "model.pretrained", to: "model.pretrained"}, {from: "model.weights", to: "model.weights"}, {from: "model.architecture_file", to: "model.architecture"},
-	}, drop(noPhases, "curriculum.*", "pretraining.*"), drop("own architectures are .yaml files here: model.architecture", "use_custom_yolo", "custom_yolo_kwargs.*", "custom_yolo_kwargs")),
-	"detection evaluation": join([]migrationRule{
+		{from: "curriculum.enable", to: "data.curriculum.enabled"},
+		{from: "curriculum.ratios", to: "data.curriculum.ratios", note: "with data.curriculum.enabled=true"}, {from: "curriculum.epochs", to: "data.curriculum.epochs"},
+	}, drop(onePhase, "curriculum.freeze", "curriculum.lr0s"), drop("pictures are chosen while loading, nothing is written", "curriculum.save_dir"), drop("data.root counts", "curriculum.data_cfg"),
+		drop(otherRun, "pretraining.*"), drop("own architectures are .yaml files here: model.architecture", "use_custom_yolo", "custom_yolo_kwargs.*", "custom_yolo_kwargs")),
+	"detection evaluation": join(detectionData, []migrationRule{
 		{from: "weights.localizer", to: "model.weights"}, {from: "weights.classifier", note: "two-stage detection is composed in Go"},
-		{from: "dataset.root_data_directory", to: "data.root"}, {from: "dataset.data_cfg", to: "data.root"},
-		{from: "dataset.load_as_single_class", to: "data.single_class", change: singleClass},
-		{from: "dataset.keep_classes", to: "data.keep"}, {from: "dataset.discard_classes", to: "data.discard"}, {from: "dataset.force_merge", note: "roots are merged while loading, nothing is written"},
 		{from: "device", to: "training.device", change: deviceName},
 		{from: "eval.imgsz", to: "training.imgsz"}, {from: "eval.split", to: "evaluation.split"}, {from: "eval.iou", to: "evaluation.iou"}, {from: "eval.conf", to: "evaluation.conf"},
 		{from: "eval.max_det", to: "evaluation.max_det"}, {from: "eval.batch_size", to: "data.eval_batch"}, {from: "eval.num_workers", to: "data.workers"}, {from: "eval.rect", to: "data.rect"},
-	}, drop("accepted and unused by the reference", "eval.single_cls", "eval.half", "eval.stride", "eval.classes", "eval.cache", "eval.multi_modal", "eval.verbose", "eval.augment", "eval.task"),
-		drop("the report holds all averages", "metrics.*")),
-	"classification": join([]migrationRule{
-		{from: "dataset.root_data_directory", to: "data.root"}, {from: "dataset.batch_size", to: "training.batch"}, {from: "dataset.num_workers", to: "data.workers"},
-		{from: "dataset.single_class.keep_classes", to: "data.keep"}, {from: "dataset.single_class.discard_classes", to: "data.discard"}, {from: "dataset.single_class.single_class_name", to: "data.single_class"},
-		{from: "model.weights", to: "model.weights"}, {from: "model.pretrained", to: "model.pretrained"},
-		{from: "train.epochs", to: "training.epochs"}, {from: "train.lr", to: "training.lr0"}, {from: "train.lrf", to: "training.lrf"}, {from: "train.weight_decay", to: "training.weight_decay"},
-		{from: "train.precision", to: "training.precision", change: precisionName}, {from: "train.accelerator", to: "training.device", change: deviceName}, {from: "train.num_workers", to: "training.workers"},
-		{from: "checkpoint.monitor", to: "training.monitor"}, {from: "checkpoint.mode", to: "training.mode"}, {from: "checkpoint.patience", to: "training.patience"},
-	}, drop(byData, "dataset.dataset_type", "dataset.single_class.enable", "dataset.single_class.background_class_name"),
-		drop("unused by the reference: dataset.batch_size counts", "train.batch_size"),
-		drop("every epoch is validated", "train.val_check_interval"),
-		drop(savesAnyway, "checkpoint.dirpath", "checkpoint.filename", "checkpoint.save_top_k", "checkpoint.save_last", "checkpoint.save_weights_only", "checkpoint.min_delta"),
-		drop(noClassifier, "dataset.*", "model.*", "train.label_smoothing")),
+	}, drop(unused, "eval.single_cls", "eval.half", "eval.stride", "eval.classes", "eval.cache", "eval.multi_modal", "eval.verbose", "eval.augment", "eval.task"),
+		drop("the report holds all averages", "metrics.average", "metrics.class_agnostic")),
+	"classification": classifierRules,
 	"classification evaluation": join([]migrationRule{
 		{from: "classifier", to: "model.weights"}, {from: "split", to: "evaluation.split"}, {from: "device", to: "training.device", change: deviceName}, {from: "batch_size", to: "data.eval_batch"},
-		{from: "dataset.root", to: "data.root"}, {from: "dataset.single_class.keep_classes", to: "data.keep"}, {from: "dataset.single_class.discard_classes", to: "data.discard"}, {from: "dataset.single_class.single_class_name", to: "data.single_class"},
-	}, drop(byData, "dataset.single_class.enable", "dataset.single_class.background_class_name")),
-	"pipeline":      drop(oneCommand, "disable_train", "disable_eval", "train.*", "eval.*"),
+		{from: "dataset.root", to: "data.root"},
+	}, oneClass),
+	"pipeline":      drop(oneCommand, "disable_train", "disable_eval", "train.config", "train.debug", "eval.config", "eval.debug"),
 	"visualization": drop(elsewhere, "fiftyone.*", "label_studio.*", "localizer.*", "localizer", "classifier_weights", "dataset_name", "weights", "prediction_field", "batch_size", "device", "label_to_class_map.*", "label_to_class_map"),
 	"registration": join([]migrationRule{
 		{from: "processing.name", to: "tracking.register"}, {from: "processing.mlflow_tracking_uri", to: "tracking.uri"}, {from: "classifier.weights", to: "model.weights"}, {from: "localizer.yolo.weights", to: "model.weights"},
-	}, drop("registered models keep their weights and a card; exports are a command of their own", "processing.*", "localizer.*", "classifier.*")),
+	}, drop("registered models keep their weights and a card; exports are a command of their own", "processing.*", "localizer.*", "localizer", "classifier.*", "classifier")),
 	"inference": join([]migrationRule{{from: "mlflow_registry_name", to: "tracking.register"}, {from: "mlflow_alias", to: "tracking.alias"}, {from: "mlflow_tracking_uri", to: "tracking.uri"}},
 		drop("there is no server here", "port", "workers_per_device", "mlflow_local_dir")),
-	"sweep": join([]migrationRule{{from: "n_trials", to: "tune.trials"}, {from: "sweep.n_trials", to: "tune.trials"}, {from: "sweep.direction", to: "tune.direction"}, {from: "direction", to: "tune.direction"}, {from: "sweep.metric", to: "tune.metric"}, {from: "study_name", to: "tune.study"}, {from: "storage", to: "tune.storage"}},
-		drop("search spaces are tune.params here: key: choice(…), range(…) or interval(…)", "sweep.*", "parameters.*", "base_config", "output_dir")),
+	"sweep": join([]migrationRule{
+		{from: "n_trials", to: "tune.trials"}, {from: "sweep_name", to: "tune.study"},
+		{from: "parameters.model.backbone", param: "model.architecture", change: searchedBackbones}, {from: "parameters.model.dropout", param: "model.head.dropout", change: searched},
+		{from: "parameters.train.lr", param: "training.lr0", change: searched}, {from: "parameters.train.lrf", param: "training.lrf", change: searched},
+		{from: "parameters.train.label_smoothing", param: "training.label_smoothing", change: searched}, {from: "parameters.train.weight_decay", param: "training.weight_decay", change: searched},
+		{from: "parameters.train.batch_size", param: "training.batch", change: searched, note: "had no effect in the reference"},
+	}, drop("migrate it as well and list it in defaults", "base_config"), drop("the trials' own: training.epochs", "epochs")),
 }
