@@ -184,7 +184,7 @@ func dataConfig(r config.Run) datamodule.Config {
 	c.Classes, c.FoldCase, c.Keep, c.Discard, c.Rename, c.SingleClass = d.Classes, d.FoldCase, d.Keep, d.Discard, d.Rename, d.SingleClass
 	c.ImageSize, c.Batch, c.EvalBatch, c.Rect, c.DropLast = r.Training.ImgSz, r.BatchSize(), d.EvalBatch, d.Rect, d.DropLast
 	c.Seed, c.Epochs, c.Workers, c.Prefetch = r.Seed, r.Training.Epochs, loaderWorkers(r), d.Prefetch
-	c.Cache, c.CacheBytes, c.OnError = d.Cache, int64(d.CacheGB)<<30, d.OnError
+	c.Cache, c.CacheBytes, c.CacheDir, c.Decode, c.OnError = d.Cache, int64(d.CacheGB)<<30, d.CacheDir, d.Decode, d.OnError
 	c.Augment, c.Transforms = augment.Config(d.Augment), named(d.Transforms)
 	c.Sampler, c.Curriculum = datamodule.SamplerConfig(d.Sampler), datamodule.CurriculumConfig(d.Curriculum)
 	return c
