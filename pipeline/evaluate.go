@@ -85,7 +85,12 @@ func (e *Env) evaluationData(ctx context.Context, t task, s *Settings, about wil
 	classes, stage = about.Classes, wildtrain.Stage(s.Evaluate.Split)
 	unnamed := slices.Equal(classes, numbered(len(classes)))
 	if s.Model.ImageSize = about.InputSize[0]; !unnamed {
-		s.Data.Classes, s.Labels.Classes = classes, classes
+		if s.Data.SingleClass == "" { // else the names in the files are others than the model's
+			s.Data.Classes = classes
+		}
+		if s.Labels.SingleClass == "" {
+			s.Labels.Classes = classes
+		}
 	}
 	if stage == wildtrain.Train { // as it is annotated, not as training changes it
 		s.Data.ValSplit, s.Labels.ValSplit, stage = s.Data.TrainSplit, s.Labels.TrainSplit, wildtrain.Val
