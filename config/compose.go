@@ -35,7 +35,8 @@ type Options struct {
 	Env       func(string) (string, bool)
 	Now       time.Time // for ${now:…}; the present where zero
 	Resolvers map[string]Resolver
-	Warn      func(string) // takes warnings; nil drops them
+	Warn      func(string)  // takes warnings; nil drops them
+	Composed  func(*Config) // is shown what came out, before anything is decoded; may be nil
 }
 
 // Config is a composed configuration.
@@ -128,7 +129,13 @@ func Compose(o Options) (*Config, error) {
 	if err := c.searchPath(&o); err != nil {
 		return nil, err
 	}
-	return c, c.compose(&o)
+	if err := c.compose(&o); err != nil {
+		return nil, err
+	}
+	if o.Composed != nil {
+		o.Composed(c)
+	}
+	return c, nil
 }
 
 // legal refuses sweeps where they make no sense.

@@ -40,7 +40,7 @@ func (a *app) command() *cobra.Command {
 	f := root.PersistentFlags()
 	f.BoolVar(&a.json, "json", false, "write results as JSON to standard output")
 	f.BoolVarP(&a.quiet, "quiet", "q", false, "say nothing but warnings and errors: no progress")
-	f.BoolVar(&a.verbose, "verbose", false, "say more: where the configuration comes from, and details of the work")
+	f.BoolVar(&a.verbose, "verbose", false, "say more: which files and overrides the configuration is made of, and details of the work")
 	f.StringVar(&a.configName, "config-name", "", "the primary file of the configuration, `NAME` without .yaml (-cn); main unless given")
 	f.StringVar(&a.configPath, "config-path", "", "`FOLDER` of configuration files that is searched first (-cp); ./configs unless given")
 	f.StringVar(&a.configDir, "config-dir", "", "a further `FOLDER` of configuration files, searched after that (-cd)")
@@ -48,7 +48,7 @@ func (a *app) command() *cobra.Command {
 	model.AddCommand(a.list().command(), a.info().command(), a.forward().command(), a.convert().command())
 	root.AddCommand(a.train().command(), a.evaluateCommand(), a.predict().command(), model, a.data(), a.configuration(),
 		a.register().command(), a.registry(), a.mlflow(),
-		a.doctor().command(), a.completion(root).command(), a.man(root).command())
+		a.tune().command(), a.doctor().command(), a.completion(root).command(), a.man(root).command())
 	root.SetHelpCommand(help(root))
 	visit(root, a.hydra)
 	visit(root, a.completes)

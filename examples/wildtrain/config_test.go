@@ -47,6 +47,9 @@ func TestConfigShowAndExplain(t *testing.T) {
 	require.EqualValues(t, 64, object(t, "config", "show", "model=custom", "data.batch_size=64", "--package=data")["batch_size"])
 	require.Equal(t, "seed = 7\n  from     7  at override seed=7\n  replaced 42  at shipped/main.yaml:15:1\n", must(t, "config", "show", "--explain", "seed", "seed=7"))
 
+	_, _, stderr := command("config", "validate", "--verbose", "model=custom", "seed=7")
+	require.Equal(t, "configuration: model/base model/yolo model/custom data/detection training/default evaluation/default tracking/none tune/default main model=custom seed=7\n", stderr)
+
 	// Hydra's flags look instead of working, on every verb that takes settings.
 	require.Equal(t, "3\n", must(t, "train", "training.epochs=3", "--cfg", "job", "-p", "training.epochs"))
 	require.Contains(t, must(t, "evaluate", "weights=none.pt", "--info", "defaults-tree", "training=finetune"), "main\n  model/yolo\n    model/base\n  data/detection\n  training/finetune\n    training/default\n")

@@ -3,7 +3,6 @@ package main
 import (
 	"errors"
 	"fmt"
-	"os"
 	"slices"
 	"strings"
 	"text/tabwriter"
@@ -141,8 +140,22 @@ func (a *app) options(overrides []string) config.Options {
 	if !a.quiet {
 		o.Warn = func(text string) { fmt.Fprintln(a.err, "wildtrain: warning:", text) }
 	}
-	if dir, err := os.Getwd(); err == nil {
-		o.WorkDir = dir
+	if a.verbose {
+		o.Composed = a.composed
 	}
 	return o
+}
+
+// composed tells of which files and overrides a configuration was made.
+func (a *app) composed(c *config.Config) {
+	fmt.Fprint(a.err, "configuration:")
+	for _, d := range c.Defaults {
+		if !strings.HasPrefix(d.Path, "hydra/") {
+			fmt.Fprint(a.err, " ", d.Path)
+		}
+	}
+	for _, o := range c.Overrides {
+		fmt.Fprint(a.err, " ", o.Line)
+	}
+	fmt.Fprintln(a.err)
 }
