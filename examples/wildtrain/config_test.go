@@ -140,17 +140,6 @@ func TestDryRunWritesNothing(t *testing.T) {
 	require.Empty(t, entries)
 }
 
-// What is wrong with the value that tells the best epoch is told before training.
-func TestMonitorIsChecked(t *testing.T) {
-	data, runs := dataset(t, 2, 1), t.TempDir()
-	for _, args := range [][]string{{"training.monitor=mAP"}, {"training.monitor=AP", "training.val=false", "training.patience=0"}} {
-		code, _, stderr := command(tiny(data, runs, args...)...)
-		require.Equal(t, usage, code, stderr)
-		require.Contains(t, stderr, "training.monitor")
-	}
-	require.NoDirExists(t, filepath.Join(runs, "test"))
-}
-
 func TestFreeMappingsTakePlainOverrides(t *testing.T) {
 	data := dataset(t, 2, 1)
 	p := object(t, "train", "data.root="+data, "data.rename={impala: antelope}", "data.rename.zebra=horse", "--dry-run")

@@ -76,7 +76,7 @@ func TestSettingsThatDoNotFitTheData(t *testing.T) {
 	for setting, want := range map[string]string{
 		"model.classes=7":            `model.names say 7 classes`,
 		"model.names=[a,b,c,d,e,f]":  `the data has 6 ["impala"`,
-		"data.cache=disk":            "data.cache",
+		"data.cache=tape":            "data.cache",
 		"training.optimizer=Sgdd":    "SGD, Adam",
 		"evaluation.split=elsewhere": "evaluation.split",
 	} {
@@ -92,8 +92,11 @@ func TestSettingsThatDoNotFitTheData(t *testing.T) {
 func TestTrainingThatCannotBegin(t *testing.T) {
 	dir, runs := dataset(t, 2, 1), filepath.Join(t.TempDir(), "runs")
 	code, _, err := command(tiny(dir, runs, "training.monitor=beauty")...)
-	require.Equal(t, failed, code)
-	require.Contains(t, err, `"beauty", which no metric gives; there are ["AP" "AP50"`)
+	require.Equal(t, usage, code)
+	require.Contains(t, err, `training.monitor is "beauty", which no metric gives; there are AP, AP50`)
+	code, _, err = command(tiny(dir, runs, "training.monitor=AP", "training.val=false", "training.patience=0")...)
+	require.Equal(t, usage, code)
+	require.Contains(t, err, `training.monitor is "AP", but there is no validation`)
 	require.NoDirExists(t, filepath.Join(runs, "test", "run"))
 
 	weights := filepath.Join(t.TempDir(), "cut.safetensors")
