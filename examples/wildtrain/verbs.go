@@ -23,7 +23,9 @@ func (a *app) train() verb {
 		keys: []key{{"resume", "RUN", false, "run folder to go on with; further settings change those it was begun with"}},
 		example: "wildtrain train model=yolo11n data.root=DATA training.epochs=100 training.imgsz=640\n" +
 			"wildtrain train data.root=DATA model=yolov8s experiment_name=elephants name=first training.batch=8\n" +
-			"wildtrain train resume=runs/elephants/first training.epochs=200",
+			"wildtrain train resume=runs/elephants/first training.epochs=200\n" +
+			"wildtrain train --config-name detection/yolo data.root=DATA --dry-run\n" +
+			"wildtrain train --multirun -j 2 data.root=DATA model=yolo11n,yolo11s training.lr0=0.01,0.02",
 		after: "In the run folder: `metrics.csv` (a line an epoch), `events.jsonl`, `checkpoints/last`\n" +
 			"and `checkpoints/best`, `model/` (the best averaged weights with a card), `.hydra/` (the\n" +
 			"configuration), `environment.json`. A run that was interrupted or killed goes on with\n" +
