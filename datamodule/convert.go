@@ -66,11 +66,12 @@ func (d *Detection) Pictures(ctx context.Context) ([]Split, error) {
 	return out, nil
 }
 
-// Convert writes splits as a new dataset, which NewDetection reads: COCO
+// Convert writes splits as a new dataset, which NewDetection reads: WilData (a
+// root with one dataset, called as dst), WilDataYOLO (its YOLO export), COCO
 // (annotations/<split>.json), YOLO (data.yaml), VOC (the devkit's folders;
 // corners are whole pixels), CSV (<split>.csv) or LabelStudio (<split>.json, to
 // be served as local files from dst). Pictures keep their names; of two with
-// the same one (or, in VOC and YOLO, the same but for the ending), the later
+// the same one (or, in VOC and YOLO files, the same but for the ending), the later
 // gets a number. dst must not be there; it appears when all is written.
 func Convert(ctx context.Context, dst string, format Source, classes []wildtrain.Class, splits []Split, o ConvertOptions) (*Converted, error) {
 	c := &conversion{ctx: ctx, format: format, classes: classes, splits: splits, options: o}
@@ -88,10 +89,10 @@ func Convert(ctx context.Context, dst string, format Source, classes []wildtrain
 // returns what to write of them, and their names.
 func (c *conversion) run(dst string, pictures func(Split) (Split, []string, error)) error {
 	write, known := map[Source]func(Split, []string) error{
-		COCO: c.coco, YOLO: c.yolo, VOC: c.voc, CSV: c.csv, LabelStudio: c.labelStudio,
+		WilData: c.coco, WilDataYOLO: c.yolo, COCO: c.coco, YOLO: c.yolo, VOC: c.voc, CSV: c.csv, LabelStudio: c.labelStudio,
 	}[c.format]
 	if !known {
-		return fmt.Errorf("format %q must be coco, yolo, voc, csv or label_studio", c.format)
+		return fmt.Errorf("format %q must be wildata, wildata_yolo, coco, yolo, voc, csv or label_studio", c.format)
 	}
 	if err := c.check(); err != nil {
 		return err
@@ -110,8 +111,11 @@ func (c *conversion) run(dst string, pictures func(Split) (Split, []string, erro
 				return err
 			}
 		}
-		if c.format == YOLO {
+		switch c.format {
+		case YOLO, WilDataYOLO:
 			return c.dataYAML()
+		case WilData:
+			return c.datasetInfo()
 		}
 		return nil
 	})
@@ -171,7 +175,7 @@ func (c *conversion) check() error {
 		switch {
 		case !splitName.MatchString(s.Name) || seen[s.Name]:
 			return fmt.Errorf("split %q: a name must be letters and digits, and occur once", s.Name)
-		case c.format == YOLO && !slices.Contains([]string{"train", "val", "test"}, s.Name):
+		case (c.format == YOLO || c.format == WilDataYOLO) && !slices.Contains([]string{"train", "val", "test"}, s.Name):
 			return fmt.Errorf("split %q: a data.yaml has train, val and test only", s.Name)
 		}
 		seen[s.Name] = true
@@ -199,12 +203,26 @@ func hasControl(text string) bool {
 	return strings.ContainsFunc(text, func(r rune) bool { return r < ' ' || r == 0x7f || r == '\uFFFD' })
 }
 
-// pictureFolder is where a split's pictures go, below the dataset.
+// dataset is the name of a WilData dataset: that of the new folder.
+func (c *conversion) dataset() string { return filepath.Base(c.final) }
+
+// home is the folder of a dataset below the new folder, with a slash after it.
+func (c *conversion) home() string {
+	switch c.format {
+	case WilData:
+		return "datasets/" + c.dataset() + "/"
+	case WilDataYOLO:
+		return "framework_formats/yolo/" + c.dataset() + "/"
+	}
+	return ""
+}
+
+// pictureFolder is where a split's pictures go.
 func (c *conversion) pictureFolder(split string) string {
 	if c.format == VOC {
 		return "JPEGImages"
 	}
-	return "images/" + split
+	return c.home() + "images/" + split
 }
 
 // pictures brings a split's pictures into the dataset and returns their names.
@@ -241,7 +259,7 @@ func (c *conversion) free(name string) string {
 			try = fmt.Sprintf("%s_%d", base, n)
 		}
 		key := try + ending
-		if c.format == VOC || c.format == YOLO { // whose label files have the picture's name without ending
+		if c.format == VOC || c.format == YOLO || c.format == WilDataYOLO { // whose label files have the picture's name without ending
 			key = try
 		}
 		if key = strings.ToLower(key); !c.taken[key] {

@@ -16,7 +16,7 @@ import (
 	"github.com/wildtrain/sdk/wildtrain"
 )
 
-var formats = []datamodule.Source{datamodule.COCO, datamodule.YOLO, datamodule.VOC, datamodule.CSV, datamodule.LabelStudio}
+var formats = []datamodule.Source{datamodule.WilData, datamodule.WilDataYOLO, datamodule.COCO, datamodule.YOLO, datamodule.VOC, datamodule.CSV, datamodule.LabelStudio}
 
 // savanna opens one dataset of the fixture with all its pictures.
 func savanna(t testing.TB) (*datamodule.Detection, []datamodule.Split) {
@@ -70,7 +70,7 @@ func TestEveryFormatSaysTheSame(t *testing.T) {
 			require.NoError(t, err)
 			assert.Equal(t, [3]int{90, 609, 0}, [3]int{out.Pictures, out.Boxes, out.LostMasks})
 			crowd := 2 // see the fixture's README
-			if format == datamodule.YOLO {
+			if format == datamodule.YOLO || format == datamodule.WilDataYOLO {
 				assert.Equal(t, crowd, out.LostCrowd)
 				crowd = 0
 			} else {
@@ -201,8 +201,8 @@ func TestConvertNeverOverwritesNorLeavesHalves(t *testing.T) {
 	}
 	_, err = datamodule.Convert(context.Background(), out.path("new"), datamodule.YOLO, d.Classes(), []datamodule.Split{{Name: "holdout"}}, datamodule.ConvertOptions{})
 	assert.ErrorContains(t, err, "train, val and test only")
-	_, err = datamodule.Convert(context.Background(), out.path("new"), datamodule.WilData, d.Classes(), splits, datamodule.ConvertOptions{})
-	assert.ErrorContains(t, err, `format "wildata" must be`)
+	_, err = datamodule.Convert(context.Background(), out.path("new"), datamodule.ROI, d.Classes(), splits, datamodule.ConvertOptions{})
+	assert.ErrorContains(t, err, `format "roi" must be`)
 }
 
 // Two datasets with pictures of the same name, linked, boxes cut at the edge.

@@ -83,9 +83,14 @@ type cocoCategoryOut struct {
 	Name string `json:"name"`
 }
 
-// coco writes annotations/<split>.json: categories from 1, file names below images/<split>.
+// coco writes annotations/<split>.json: categories from 1, file names below
+// images/<split>, or in WilData's form below the folder of all datasets.
 func (c *conversion) coco(s Split, names []string) error {
-	return c.create("annotations/"+s.Name+".json", func(out io.Writer) error {
+	prefix := ""
+	if c.format == WilData {
+		prefix = c.dataset() + "/images/" + s.Name + "/"
+	}
+	return c.create(c.home()+"annotations/"+s.Name+".json", func(out io.Writer) error {
 		w := bufio.NewWriter(out)
 		first := c.image + 1
 		array := func(key string, fill func(*list) error) error {
@@ -101,7 +106,7 @@ func (c *conversion) coco(s Split, names []string) error {
 		images := func(l *list) error {
 			for i, rec := range s.Records {
 				c.image++
-				if err := l.add(cocoImageOut{c.image, names[i], rec.Width, rec.Height}); err != nil {
+				if err := l.add(cocoImageOut{c.image, prefix + names[i], rec.Width, rec.Height}); err != nil {
 					return err
 				}
 			}
@@ -149,13 +154,34 @@ func (c *conversion) coco(s Split, names []string) error {
 	})
 }
 
-// yolo writes a label file per picture with boxes: class from 0, centre and size in shares.
+// firstYOLO is the number of the first class in label files.
+func (c *conversion) firstYOLO() int {
+	if c.format == WilDataYOLO {
+		return 1 // category ids, as WilData writes them
+	}
+	return 0
+}
+
+// datasetInfo writes WilData's description of a dataset.
+func (c *conversion) datasetInfo() error {
+	classes := []cocoCategoryOut{}
+	for i, class := range c.classes {
+		classes = append(classes, cocoCategoryOut{i + 1, class.Name})
+	}
+	text, err := marshal(object{"name": c.dataset(), "version": "1.0", "schema_version": "1.0", "task_type": "detection", "classes": classes})
+	if err != nil {
+		return err
+	}
+	return c.text(c.home()+"dataset_info.json", string(text)+"\n")
+}
+
+// yolo writes a label file per picture with boxes: class, centre and size in shares.
 func (c *conversion) yolo(s Split, names []string) error {
 	for i, rec := range s.Records {
 		var b strings.Builder
 		for _, o := range c.objects(rec) {
 			x, y := o.Box.Center()
-			fmt.Fprintf(&b, "%d", o.Class)
+			fmt.Fprintf(&b, "%d", o.Class+c.firstYOLO())
 			for _, v := range []float64{x / float64(rec.Width), y / float64(rec.Height), o.Box.Width() / float64(rec.Width), o.Box.Height() / float64(rec.Height)} {
 				b.WriteString(" " + strconv.FormatFloat(v, 'f', 10, 64))
 			}
@@ -164,7 +190,7 @@ func (c *conversion) yolo(s Split, names []string) error {
 		if b.Len() == 0 {
 			continue // a picture without boxes has no label file
 		}
-		if err := c.text("labels/"+s.Name+"/"+stem(names[i])+".txt", b.String()); err != nil {
+		if err := c.text(c.home()+"labels/"+s.Name+"/"+stem(names[i])+".txt", b.String()); err != nil {
 			return err
 		}
 	}
@@ -183,9 +209,9 @@ func (c *conversion) dataYAML() error {
 		if err != nil {
 			return err
 		}
-		fmt.Fprintf(&b, "  %d: %s\n", i, name)
+		fmt.Fprintf(&b, "  %d: %s\n", i+c.firstYOLO(), name)
 	}
-	return c.text("data.yaml", b.String())
+	return c.text(c.home()+"data.yaml", b.String())
 }
 
 func (c *conversion) text(name, text string) error {

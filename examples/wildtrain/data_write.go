@@ -16,7 +16,7 @@ import (
 func writing(more ...key) []key {
 	return append([]key{
 		{"out", "FOLDER", true, "the new dataset; must not be there yet"},
-		{"format", "FORMAT", false, "coco, yolo, voc, label_studio or csv; coco unless given"},
+		{"format", "FORMAT", false, "wildata, wildata_yolo, coco, yolo, voc, label_studio or csv; coco unless given"},
 		splitKey,
 	}, more...)
 }
