@@ -80,7 +80,7 @@ func (o *Options) sources() ([]*Source, error) {
 	out := []*Source{hydraSource()}
 	for _, d := range o.Dirs {
 		s := FolderSource("main", d)
-		if o.Foreign && !s.available() {
+		if !s.available() {
 			return nil, problem("config folder %q not found", d)
 		}
 		out = append(out, s)

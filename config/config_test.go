@@ -147,6 +147,23 @@ func TestProblemsAreReportedTogetherWithTheirPlace(t *testing.T) {
 	assert.Equal(t, `did you mean "training.lr0" or "training.lrf"?`, all[2].Hint)
 }
 
+// A value of the wrong type does not hide what is wrong with others.
+func TestTypesAndValuesAreReportedTogether(t *testing.T) {
+	run := config.DefaultRun()
+	err := compose(t, "training.epochs=x", "data.cache=disc", "training.patience=-1").Decode(&run)
+	var all config.Errors
+	require.ErrorAs(t, err, &all)
+	var keys []string
+	for _, x := range all {
+		keys = append(keys, x.Key)
+		assert.Contains(t, x.File, "override ")
+	}
+	assert.ElementsMatch(t, []string{"training.epochs", "data.cache", "training.patience"}, keys)
+
+	_, err = config.Compose(config.Options{Dirs: []string{"no/such/folder"}})
+	assert.ErrorContains(t, err, `config folder "no/such/folder" not found`)
+}
+
 func TestRulesAcrossKeysFire(t *testing.T) {
 	c := compose(t, "training.precision=fp16", "training.device=cpu", "training.imgsz=100", "evaluation.split=vall")
 	run := config.DefaultRun()

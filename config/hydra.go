@@ -191,33 +191,44 @@ func (c *Config) Written(key string) (*Node, error) {
 
 // Decode resolves the configuration and decodes it into dst, see the function
 // Decode. Where dst has a Validate() error method, it is called last, and its
-// problems get the place of their keys.
+// problems get the place of their keys; those of keys that could be decoded are
+// told even if others could not.
 func (c *Config) Decode(dst any) error {
 	root, err := c.Resolve()
 	if err != nil {
 		return err
 	}
-	if err := Decode(root, dst); err != nil {
+	err = Decode(root, dst)
+	var all Errors
+	if err != nil && !errors.As(err, &all) {
 		return err
 	}
 	v, ok := dst.(interface{ Validate() error })
 	if !ok {
-		return nil
+		return err
 	}
-	err = v.Validate()
-	var all Errors
-	if errors.As(err, &all) {
-		for _, x := range all {
-			n := root
-			for _, k := range splitKey(x.Key) {
-				if next := selectOne(n, k); next != nil {
-					n = next
-				}
-			}
-			if x.File == "" {
-				x.File, x.Line, x.Column = n.place.where()
-			}
+	invalid := v.Validate()
+	var more Errors
+	if !errors.As(invalid, &more) {
+		return errors.Join(err, invalid)
+	}
+	for _, x := range more {
+		if x.File == "" {
+			x.File, x.Line, x.Column = nearestNode(root, x.Key).place.where()
+		}
+		if !slices.ContainsFunc(all, func(a *Error) bool { return a.Key == x.Key }) {
+			all = append(all, x)
 		}
 	}
-	return err
+	return all.orNil()
+}
+
+// nearestNode is the node at a key, or the last one on the way there.
+func nearestNode(n *Node, key string) *Node {
+	for _, k := range splitKey(key) {
+		if next := selectOne(n, k); next != nil {
+			n = next
+		}
+	}
+	return n
 }
