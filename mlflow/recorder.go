@@ -367,7 +367,7 @@ func (r *Recorder) Handle(ctx context.Context, e *wildtrain.Event) error {
 	switch e.Kind {
 	case wildtrain.FitStart:
 		d := e.Model.Describe()
-		r.warn(r.LogParams(map[string]string{"model.task": d.Task, "model.architecture": d.Architecture, "model.parameters": fmt.Sprint(d.Parameters), "model.classes": strings.Join(d.Classes, ", ")}))
+		r.warn(r.SetTags(map[string]string{"wildtrain.task": d.Task, "wildtrain.architecture": d.Architecture, "wildtrain.parameters": fmt.Sprint(d.Parameters), "wildtrain.classes": strings.Join(d.Classes, ", ")}))
 	case wildtrain.ValidateEnd:
 		if e.Stage == wildtrain.Test {
 			values := make([]wildtrain.Value, len(e.Values))

@@ -58,13 +58,7 @@ func (r *Recorder) RegisterBy(g wildtrain.Registration, alias, stage string, rul
 		return fmt.Errorf("mlflow: register: %w", err)
 	}
 	g.Dir = dir
-	rec := newRegisterRecord(g, alias, stage, rule)
-	for _, in := range r.cfg.Inputs { // the data that the metrics were measured on
-		if c := tagValue(in.Tags, tagContext); rec.Tags[TagDataHash] == "" && c == "validation" {
-			rec.Tags[TagDataHash] = in.Dataset.Digest
-		}
-	}
-	return r.put(record{Register: rec}, 1)
+	return r.put(record{Register: newRegisterRecord(g, alias, stage, rule)}, 1)
 }
 
 // Flush waits until the store has all that was recorded so far, at most

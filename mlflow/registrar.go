@@ -173,9 +173,15 @@ func (r *registerRecord) version(ctx context.Context, store Store, runID string)
 	return v, store.SetLoggedModelTags(ctx, n.ModelID, []Tag{{tagVersions, string(data)}})
 }
 
-// tags of the version, with the commit of the run.
+// tags of the version, with the commit and the validation data of the run.
 func (r *registerRecord) tags(run *Run) (out []Tag) {
 	all := maps.Clone(r.Tags)
+	if all[TagDataHash] == "" {
+		all[TagDataHash] = validationData(run.Inputs.Datasets)
+	}
+	if all[TagDataHash] == "" {
+		delete(all, TagDataHash)
+	}
 	if c := run.Data.Tag(tagCommit); c != "" {
 		all["git.commit"] = c
 	}
@@ -183,6 +189,16 @@ func (r *registerRecord) tags(run *Run) (out []Tag) {
 		out = append(out, Tag{k, cut(all[k], 5000)}) // MLflow before 3.1 takes 5,000 characters
 	}
 	return out
+}
+
+// validationData is the digest of the data that metrics are measured on, "" where it is not known.
+func validationData(inputs []DatasetInput) string {
+	for _, in := range inputs {
+		if tagValue(in.Tags, tagContext) == "validation" {
+			return in.Dataset.Digest
+		}
+	}
+	return ""
 }
 
 // logModel makes a logged model in the order of MLflow 3: pending, files, ready, link to the run.

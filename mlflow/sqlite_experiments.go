@@ -155,15 +155,19 @@ func (s *SQLite) RestoreExperiment(ctx context.Context, id string) error {
 }
 
 func (s *SQLite) moveExperiment(ctx context.Context, id string, from, to Lifecycle) error {
-	return s.changeExperiment(ctx, id, from, func(tx *sql.Tx, n int64, now Millis) error {
-		if _, err := tx.ExecContext(ctx, `UPDATE experiments SET lifecycle_stage = ?, last_update_time = ? WHERE experiment_id = ?`, to, now, n); err != nil {
+	return s.changeExperiment(ctx, id, "", func(tx *sql.Tx, n int64, now Millis) error {
+		moved, err := affected(ctx, tx, `UPDATE experiments SET lifecycle_stage = ?, last_update_time = ? WHERE experiment_id = ? AND lifecycle_stage = ?`, to, now, n, from)
+		switch {
+		case err != nil:
 			return err
+		case moved == 0:
+			return missing("there is no experiment %s that is %s", id, from)
 		}
 		deleted := any(now)
 		if to == Active {
 			deleted = nil
 		}
-		_, err := tx.ExecContext(ctx, `UPDATE runs SET lifecycle_stage = ?, deleted_time = ? WHERE experiment_id = ?`, to, deleted, n)
+		_, err = tx.ExecContext(ctx, `UPDATE runs SET lifecycle_stage = ?, deleted_time = ? WHERE experiment_id = ?`, to, deleted, n)
 		return err
 	})
 }

@@ -213,14 +213,14 @@ func (s *SQLite) fillInputs(ctx context.Context, q querier, in string, ids []any
 	})
 }
 
-// changeRun runs fn in a transaction on a run that is in the given stage.
+// changeRun runs fn in a transaction on a run that is in the given stage, or in any for "".
 func (s *SQLite) changeRun(ctx context.Context, id string, stage Lifecycle, fn func(tx *sql.Tx, i RunInfo) error) error {
 	return s.change(ctx, func(tx *sql.Tx) error {
 		i, err := runInfo(ctx, tx, id)
 		if err != nil {
 			return err
 		}
-		if i.Lifecycle != stage {
+		if stage != "" && i.Lifecycle != stage {
 			return invalid("run %s is %s, it must be %s for this", id, i.Lifecycle, stage)
 		}
 		return fn(tx, i)
@@ -254,17 +254,17 @@ func (s *SQLite) UpdateRun(ctx context.Context, id string, u RunUpdate) error {
 	})
 }
 
-// DeleteRun implements Tracking.
+// DeleteRun implements Tracking. A run that is deleted already stays so.
 func (s *SQLite) DeleteRun(ctx context.Context, id string) error {
-	return s.changeRun(ctx, id, Active, func(tx *sql.Tx, _ RunInfo) error {
+	return s.changeRun(ctx, id, "", func(tx *sql.Tx, _ RunInfo) error {
 		_, err := tx.ExecContext(ctx, `UPDATE runs SET lifecycle_stage = 'deleted', deleted_time = ? WHERE run_uuid = ?`, Now(), id)
 		return err
 	})
 }
 
-// RestoreRun implements Tracking.
+// RestoreRun implements Tracking. A run that is active stays so.
 func (s *SQLite) RestoreRun(ctx context.Context, id string) error {
-	return s.changeRun(ctx, id, Deleted, func(tx *sql.Tx, _ RunInfo) error {
+	return s.changeRun(ctx, id, "", func(tx *sql.Tx, _ RunInfo) error {
 		_, err := tx.ExecContext(ctx, `UPDATE runs SET lifecycle_stage = 'active', deleted_time = NULL WHERE run_uuid = ?`, id)
 		return err
 	})

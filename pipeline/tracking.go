@@ -74,7 +74,7 @@ func (e *Env) track(ctx context.Context, s Settings, run *checkpoint.Run, data d
 		}
 	}
 	if old, ok := trackedBefore(run); ok && old.URI == cfg.URI {
-		cfg.RunID = old.RunID
+		cfg.RunID, cfg.Params = old.RunID, nil // params are written once; what changed since stands in the run folder
 	}
 	r, err := mlflow.Start(ctx, cfg)
 	if err != nil {
