@@ -3,6 +3,7 @@
     python backbones.py forward NAME --batch N --sizes 64x96 224x224 --out FILE   # logits and features
     python backbones.py step NAME --batch N --sizes 64x64 --out FILE              # loss, gradients, statistics
     python backbones.py initial NAME --out FILE    # mean, deviation, largest of every tensor as made
+    python backbones.py memory NAME --batch N --sizes 224x224 --out FILE    # peaks of a pass and a step in MB
     python backbones.py facts NAMES.txt            # rewrites testdata/{facts.json,keys.json.gz} of torch/nn/backbone
     python backbones.py goldens                    # rewrites testdata/{forward,maps,step}.safetensors there
     python backbones.py serve                      # the verbs above, one a line of standard input
@@ -181,6 +182,24 @@ def run_initial(args):
     save_file(out, args.out)
 
 
+def resident(key):
+    """A number of this process's status in MB: VmRSS now, VmHWM at most."""
+    return next(int(line.split()[1]) / 1024 for line in open("/proc/self/status") if line.startswith(key + ":"))
+
+
+def run_memory(args):
+    """By how many MB a pass of evaluation and then a step of training raise the process's memory at most."""
+    net = network(args.name)
+    x = images(args.batch, *map(int, args.sizes[0].split("x")))
+    before = resident("VmRSS")
+    with torch.no_grad():
+        net.eval()(x)
+    peak = [resident("VmHWM") - before]
+    net.train()(x).sum().backward()
+    peak.append(resident("VmHWM") - before)
+    save_file({"peak": torch.tensor(peak)}, args.out)
+
+
 def mapped(name, size):
     """Shape, norm and inner product with the rule's numbers of every map that a detector would take."""
     net, out = ruled(name).eval(), {}
@@ -266,7 +285,7 @@ def serve(parser):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     verbs = parser.add_subparsers(dest="verb", required=True)
-    for verb, run in (("forward", run_forward), ("step", run_step), ("initial", run_initial)):
+    for verb, run in (("forward", run_forward), ("step", run_step), ("initial", run_initial), ("memory", run_memory)):
         p = verbs.add_parser(verb)
         p.set_defaults(run=run)
         p.add_argument("name")

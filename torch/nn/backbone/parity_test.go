@@ -146,6 +146,69 @@ func TestParityInitial(t *testing.T) {
 	}
 }
 
+// A pass of evaluation and a step of training raise the process's memory no
+// more than the peer's raise its own, with an eighth and 40 MB for the allocators.
+func TestParityMemory(t *testing.T) {
+	for _, name := range []string{"resnet50", "vit_small_patch16_224", "convnext_tiny", "swin_t", "efficientnet_b0"} {
+		t.Run(name, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "out.safetensors")
+			cmd := exec.Command(os.Getenv("WILDTRAIN_PEER"), "../../../parity/backbones.py", "memory", name, "--batch", "8", "--sizes", "224x224", "--out", path)
+			text, err := cmd.CombinedOutput()
+			require.NoError(t, err, string(text))
+			f, err := checkpoint.Open(path)
+			require.NoError(t, err)
+			defer f.Close()
+			want, err := f.Float32("peak")
+			require.NoError(t, err)
+
+			child := exec.Command(os.Args[0], "-test.run", "^TestMemoryChild$", "-test.v")
+			child.Env = append(os.Environ(), "WILDTRAIN_MEMORY="+name) // a process of its own, whose peak is this network's
+			text, err = child.CombinedOutput()
+			require.NoError(t, err, string(text))
+			_, line, _ := strings.Cut(string(text), "peak ")
+			var pass, step float64
+			_, err = fmt.Sscanf(line, "%g %g", &pass, &step)
+			require.NoError(t, err, string(text))
+			t.Logf("%s: pass %.0f MB, peer %.0f; step %.0f MB, peer %.0f", name, pass, want[0], step, want[1])
+			require.Less(t, pass, float64(want[0])*1.125+40)
+			require.Less(t, step, float64(want[1])*1.125+40)
+		})
+	}
+}
+
+// TestMemoryChild is the process that TestParityMemory measures.
+func TestMemoryChild(t *testing.T) {
+	name := os.Getenv("WILDTRAIN_MEMORY")
+	if name == "" {
+		t.Skip("it is started by TestParityMemory")
+	}
+	torch.SetThreads(1)
+	_, net := build(t, name, 1000, nil)
+	var before, pass float64
+	run(t, torch.Inference, func(s *torch.Scope) {
+		x := images(s, 8, 224, 224)
+		before = resident(t, "VmRSS")
+		net.Logits(net.Features(x))
+		pass = resident(t, "VmHWM") - before
+	})
+	run(t, torch.Training, func(s *torch.Scope) {
+		require.NoError(t, net.Logits(net.Features(images(s, 8, 224, 224))).Sum().Backward())
+	})
+	fmt.Println("peak", pass, resident(t, "VmHWM")-before)
+}
+
+// resident reads a number of the process's status in MB.
+func resident(t *testing.T, key string) float64 {
+	t.Helper()
+	text, err := os.ReadFile("/proc/self/status")
+	require.NoError(t, err)
+	_, line, _ := strings.Cut(string(text), key+":")
+	var kB float64
+	_, err = fmt.Sscan(line, &kB)
+	require.NoError(t, err)
+	return kB / 1024
+}
+
 // checkInitial allows six standard errors of mean and deviation.
 func checkInitial(t *testing.T, e *nn.Entry, want []float32) {
 	t.Helper()
