@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -75,6 +76,19 @@ func paths(head, begin string) (words []string) {
 	return words
 }
 
+// bashWords stands in for the one function of the package bash-completion that
+// cobra's script calls, where that package is missing: it cuts the line at spaces only.
+const bashWords = `if ! declare -F _get_comp_words_by_ref >/dev/null; then
+    _get_comp_words_by_ref() {
+        local line=${COMP_LINE:0:COMP_POINT}
+        read -ra words <<<"$line"
+        [[ $line == *" " ]] && words+=("")
+        cword=$((${#words[@]} - 1))
+        cur=${words[cword]} prev=${words[cword - 1]}
+    }
+fi
+`
+
 // completion is the verb that prints what a shell must know.
 func (a *app) completion(root *cobra.Command) verb {
 	return verb{
@@ -84,6 +98,9 @@ func (a *app) completion(root *cobra.Command) verb {
 		run: func(_ context.Context, own map[string]string, _ []string) error {
 			switch own["shell"] {
 			case "bash":
+				if _, err := io.WriteString(a.out, bashWords); err != nil {
+					return err
+				}
 				return root.GenBashCompletionV2(a.out, true)
 			case "zsh":
 				return root.GenZshCompletion(a.out)
