@@ -45,7 +45,7 @@ func (a *app) command() *cobra.Command {
 	f.StringVar(&a.configPath, "config-path", "", "`FOLDER` of configuration files that is searched first (-cp); ./configs unless given")
 	f.StringVar(&a.configDir, "config-dir", "", "a further `FOLDER` of configuration files, searched after that (-cd)")
 	model := group("model", "List, describe, run and convert models")
-	model.AddCommand(a.list().command(), a.info().command(), a.forward().command(), a.convert().command())
+	model.AddCommand(a.list().command(), a.info().command(), a.forward().command(), a.convert().command(), a.explain().command(), a.probe().command())
 	root.AddCommand(a.train().command(), a.evaluateCommand(), a.predict().command(), model, a.data(), a.configuration(),
 		a.register().command(), a.registry(), a.mlflow(),
 		a.tune().command(), a.doctor().command(), a.completion(root).command(), a.man(root).command())
