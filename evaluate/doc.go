@@ -5,7 +5,11 @@
 //
 // Detection and Classification implement wildtrain.Metric and wildtrain.Merger:
 // they gather over batches, and the states of several ranks join exactly.
-// COCO and DetectionFiles work on files alone. Everything is measured in the
+// COCO and ClassificationCSV work on files alone, as do DetectionFiles and
+// ClassificationFiles by their names. Counting, Errors, Confusion, Grid and
+// Intervals tell more of a Detection; CompareDetections and
+// CompareClassification compare two models on the same pictures; Save and
+// ReadSaved keep an evaluation for that. Everything is measured in the
 // coordinates of the original picture, and every value that is undefined (a
 // class without objects, say) is −1, as in pycocotools.
 package evaluate

@@ -54,3 +54,24 @@ func ExampleCOCO() {
 	// Output:
 	// {"AR1":0.7,"AR10":0.7,"AR100":0.7}
 }
+
+// Predicted classes against true ones, both as CSV: one of three is wrong.
+func ExampleClassificationCSV() {
+	truth := "id,label\n1,kudu\n2,zebra\n3,kudu\n"
+	said := "id,kudu,zebra\n1,0.9,0.1\n2,0.4,0.6\n3,0.3,0.7\n"
+	s, err := evaluate.ClassificationCSV(strings.NewReader(truth), strings.NewReader(said), evaluate.DefaultClassification(nil), evaluate.DefaultLimits())
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	for _, name := range []string{"accuracy", "balanced_accuracy", "ECE"} {
+		v, _ := s.Values.Get(name)
+		fmt.Printf("%s %.3f\n", name, v)
+	}
+	fmt.Println(s.Confusion.Counts)
+	// Output:
+	// accuracy 0.667
+	// balanced_accuracy 0.750
+	// ECE 0.400
+	// [[1 1] [0 1]]
+}
