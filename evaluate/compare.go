@@ -49,17 +49,11 @@ func CompareDetections(a, b *Detection, boot Bootstrap) ([]Difference, error) {
 		return nil, fmt.Errorf("evaluate: compare: classes %q and %q differ", a.cfg.Classes, b.cfg.Classes)
 	}
 	left, right := a.sorted(), mergeClasses(a.cfg, b.sorted())
-	if len(left) != len(right) {
-		return nil, fmt.Errorf("evaluate: compare: %d and %d pictures", len(left), len(right))
+	if err := sameTruth(left, right); err != nil {
+		return nil, fmt.Errorf("evaluate: compare: %w", err)
 	}
 	groups := make([]string, len(left))
 	for i := range left {
-		if left[i].id != right[i].id {
-			return nil, fmt.Errorf("evaluate: compare: picture %q is on one side only", min(left[i].id, right[i].id))
-		}
-		if len(left[i].truth) != len(right[i].truth) {
-			return nil, fmt.Errorf("evaluate: compare: picture %q has %d and %d objects", left[i].id, len(left[i].truth), len(right[i].truth))
-		}
 		groups[i] = left[i].group
 	}
 	sample, err := boot.draws(groups)
@@ -74,6 +68,28 @@ func CompareDetections(a, b *Detection, boot Bootstrap) ([]Difference, error) {
 		out = append(out, sample.difference(n.name, n.stat, theirs[i].stat, ones))
 	}
 	return out, nil
+}
+
+// sameTruth tells where two sides were not measured against the same objects.
+func sameTruth(left, right []picture) error {
+	if len(left) != len(right) {
+		return fmt.Errorf("%d and %d pictures", len(left), len(right))
+	}
+	for i := range left {
+		l, r := &left[i], &right[i]
+		if l.id != r.id {
+			return fmt.Errorf("picture %q is on one side only", min(l.id, r.id))
+		}
+		if len(l.truth) != len(r.truth) {
+			return fmt.Errorf("picture %q has %d and %d objects", l.id, len(l.truth), len(r.truth))
+		}
+		for k, o := range l.truth {
+			if p := r.truth[k]; o.class != p.class || o.x != p.x || o.y != p.y || o.w != p.w || o.h != p.h {
+				return fmt.Errorf("object %d of picture %q is not the same on both sides", k, l.id)
+			}
+		}
+	}
+	return nil
 }
 
 // Estimate is a number with its interval.

@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -194,6 +195,17 @@ func TestCompareDetections(t *testing.T) {
 
 	_, err = CompareDetections(a, scene(t), boot)
 	require.ErrorContains(t, err, "differ")
+	moved := *b
+	moved.pictures = slices.Clone(b.pictures)
+	for i, p := range moved.pictures {
+		if len(p.truth) > 0 {
+			moved.pictures[i].truth = slices.Clone(p.truth)
+			moved.pictures[i].truth[0].x++
+			break
+		}
+	}
+	_, err = CompareDetections(a, &moved, boot)
+	require.ErrorContains(t, err, "is not the same on both sides")
 	b.pictures = b.pictures[1:]
 	_, err = CompareDetections(a, b, boot)
 	require.ErrorContains(t, err, "80 and 79 pictures")

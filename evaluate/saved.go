@@ -65,6 +65,7 @@ func ReadSaved(r io.Reader, lim Limits) (Saved, error) {
 	}
 	switch {
 	case f.Detection != nil:
+		f.Detection.Workers = 0 // of this machine, not of that one
 		d, err := NewDetection(*f.Detection)
 		if err != nil {
 			return Saved{}, err

@@ -84,7 +84,7 @@ func FuzzSaved(f *testing.F) {
 		}
 		switch {
 		case s.Detection != nil:
-			if s.Detection.cfg.Workers > 64 || len(s.Detection.cfg.Thresholds)*len(s.Detection.cfg.Areas) > 1000 {
+			if len(s.Detection.cfg.Thresholds)*len(s.Detection.cfg.Areas) > 1000 {
 				t.Skip()
 			}
 			_, err = s.Detection.Summary()
