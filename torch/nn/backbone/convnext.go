@@ -107,17 +107,15 @@ func newChannelNorm(b *nn.Builder, channels int64) channelNorm {
 
 // Forward implements nn.Module.
 func (l channelNorm) Forward(x *torch.Tensor) *torch.Tensor {
-	return l.LayerNorm.Forward(x.Permute(0, 2, 3, 1)).Permute(0, 3, 1, 2)
+	return channelsToFirst(l.LayerNorm.Forward(channelsToLast(x)))
 }
 
 // convNeXtBlock is a depthwise 7×7 convolution and a two-layer perceptron over
 // the channels, scaled by channel, with a residual.
 type convNeXtBlock struct {
-	depthwise       *nn.Conv2d
-	norm            *nn.LayerNorm
-	expand, project *nn.Linear
-	scale           *torch.Tensor
-	drop            *dropPath
+	body  nn.Sequential
+	scale *torch.Tensor
+	drop  *dropPath
 }
 
 func (k convNeXtKeys) build(b *nn.Builder, width int64, drop float64) *convNeXtBlock {
@@ -126,11 +124,13 @@ func (k convNeXtKeys) build(b *nn.Builder, width int64, drop float64) *convNeXtB
 	}
 	l := &convNeXtBlock{
 		scale: b.Parameter(k.scale, wildtrain.Norms, nn.Fill(1e-6), append([]int64{width}, k.scaleShape...)...),
-		depthwise: nn.NewConv2d(descend(b, k.depthwise), nn.Conv2dConfig{
-			In: width, Out: width, Kernel: 7, Padding: 3, Groups: width, WeightInit: nn.TruncNormal(0.02), BiasInit: nn.Fill(0),
-		}),
-		norm:   nn.NewLayerNorm(descend(b, k.norm), width, 1e-6),
-		expand: dense(k.expand, width, 4*width), project: dense(k.project, 4*width, width),
+		body: nn.Sequential{
+			nn.NewConv2d(descend(b, k.depthwise), nn.Conv2dConfig{
+				In: width, Out: width, Kernel: 7, Padding: 3, Groups: width, WeightInit: nn.TruncNormal(0.02), BiasInit: nn.Fill(0),
+			}),
+			nn.Func(channelsToLast), nn.NewLayerNorm(descend(b, k.norm), width, 1e-6),
+			dense(k.expand, width, 4*width), nn.GELU, dense(k.project, 4*width, width), nn.Func(channelsToFirst),
+		},
 	}
 	l.drop = newDropPath(b.Store(), drop)
 	return l
@@ -139,9 +139,7 @@ func (k convNeXtKeys) build(b *nn.Builder, width int64, drop float64) *convNeXtB
 // Forward implements nn.Module.
 func (l *convNeXtBlock) Forward(x *torch.Tensor) *torch.Tensor {
 	return x.Sub(func() *torch.Tensor {
-		y := l.norm.Forward(l.depthwise.Forward(x).Permute(0, 2, 3, 1))
-		y = l.project.Forward(l.expand.Forward(y).GELU()).Permute(0, 3, 1, 2)
-		scale := x.Scope().Borrow(l.scale).View(-1, 1, 1)
-		return l.drop.Forward(y.Mul(scale)).Add(x)
+		y := l.body.Forward(x)
+		return l.drop.Forward(y.Mul(x.Scope().Borrow(l.scale).View(-1, 1, 1))).Add(x)
 	})
 }

@@ -60,6 +60,12 @@ func linear(b *nn.Builder, in, out int64, weight, bias nn.Init) *nn.Linear {
 	}
 }
 
+// channelsToLast sees (N, C, H, W) as (N, H, W, C).
+func channelsToLast(x *torch.Tensor) *torch.Tensor { return x.Permute(0, 2, 3, 1) }
+
+// channelsToFirst sees (N, H, W, C) as (N, C, H, W).
+func channelsToFirst(x *torch.Tensor) *torch.Tensor { return x.Permute(0, 3, 1, 2) }
+
 // globalPool is the mean over the positions of (N, C, H, W): (N, C).
 func globalPool(x *torch.Tensor) *torch.Tensor { return x.AdaptiveAvgPool2d(1, 1).Flatten(1, -1) }
 

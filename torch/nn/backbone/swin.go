@@ -79,7 +79,7 @@ func (c swinConfig) build(s *site) trunk {
 	t := &swin{}
 	t.layers = []nn.Module{nn.Sequential{
 		embed,
-		nn.Func(func(x *torch.Tensor) *torch.Tensor { return x.Permute(0, 2, 3, 1) }),
+		nn.Func(channelsToLast),
 		nn.NewLayerNorm(descend(s.root, keys.embedNorm), width, 1e-5),
 	}}
 	index, total := 0, c.depths[0]+c.depths[1]+c.depths[2]+c.depths[3]
@@ -108,12 +108,12 @@ func (c swinConfig) build(s *site) trunk {
 	return t
 }
 
-func (t *swin) grid(x *torch.Tensor, _, _ int64) *torch.Tensor { return x.Permute(0, 3, 1, 2) }
+func (t *swin) grid(x *torch.Tensor, _, _ int64) *torch.Tensor { return channelsToFirst(x) }
 
 func (t *swin) maps(x *torch.Tensor) []*torch.Tensor {
 	out := t.chain.maps(x)
 	for i, m := range out {
-		out[i] = m.Permute(0, 3, 1, 2)
+		out[i] = channelsToFirst(m)
 	}
 	return out
 }
@@ -184,44 +184,66 @@ type windowAttention struct {
 
 // Forward implements nn.Module.
 func (l *windowAttention) Forward(x *torch.Tensor) *torch.Tensor {
-	return x.Sub(func() *torch.Tensor {
-		h, w := x.Size(1), x.Size(2)
-		shift := [2]int64{l.shift, l.shift}
-		if h <= swinWindow { // one window holds all
-			shift[0] = 0
+	h, w := x.Size(1), x.Size(2)
+	shift := [2]int64{l.shift, l.shift}
+	for i, side := range []int64{h, w} {
+		if side <= swinWindow { // one window holds all
+			shift[i] = 0
 		}
-		if w <= swinWindow {
-			shift[1] = 0
+	}
+	roll := func(sign int64) nn.Module {
+		if shift == [2]int64{} {
+			return nn.Identity
 		}
-		rolled := func(x *torch.Tensor, sign int64) *torch.Tensor {
-			if shift == [2]int64{} {
-				return x
-			}
+		return nn.Func(func(x *torch.Tensor) *torch.Tensor {
 			return x.Roll([]int64{sign * shift[0], sign * shift[1]}, []int64{1, 2})
-		}
-		cut := func(x *torch.Tensor) *torch.Tensor { return x.Narrow(1, 0, h).Narrow(2, 0, w) }
-		if l.rollsFirst {
-			return rolled(cut(l.attend(padded(rolled(x, -1), swinWindow), shift)), 1)
-		}
-		return cut(rolled(l.attend(rolled(padded(x, swinWindow), -1), shift), 1))
-	})
+		})
+	}
+	pad := nn.Func(func(x *torch.Tensor) *torch.Tensor { return padded(x, swinWindow) })
+	cut := nn.Func(func(x *torch.Tensor) *torch.Tensor { return x.Narrow(1, 0, h).Narrow(2, 0, w) })
+	attend := nn.Func(func(x *torch.Tensor) *torch.Tensor { return l.attend(x, shift) })
+	if l.rollsFirst {
+		return nn.Sequential{roll(-1), pad, attend, cut, roll(1)}.Forward(x)
+	}
+	return nn.Sequential{pad, roll(-1), attend, roll(1), cut}.Forward(x)
 }
 
 // attend works on (N, H, W, C) of whole windows.
 func (l *windowAttention) attend(x *torch.Tensor, shift [2]int64) *torch.Tensor {
 	n, rows, cols, width := x.Size(0), x.Size(1)/swinWindow, x.Size(2)/swinWindow, x.Size(3)
-	windows, depth := rows*cols, width/l.heads
-	x = x.Reshape(n, rows, swinWindow, cols, swinWindow, width).Permute(0, 1, 3, 2, 4, 5).Reshape(n*windows, swinTokens, width)
-	qkv := l.qkv.Forward(x).Reshape(n*windows, swinTokens, 3, l.heads, depth).Permute(2, 0, 3, 1, 4)
-	q, k, v := qkv.Select(0, 0), qkv.Select(0, 1), qkv.Select(0, 2)
-	scores := q.MulScalar(1 / math.Sqrt(float64(depth))).MatMul(k.Transpose(-2, -1)).Add(l.bias(x.Scope()))
-	if shift != [2]int64{} {
-		mask := x.Scope().Borrow(l.masks.of(x.Scope(), rows, cols, shift)).To(scores.DType())
-		scores = scores.View(n, windows, l.heads, swinTokens, swinTokens).Add(mask).View(n*windows, l.heads, swinTokens, swinTokens)
-	}
-	x = scores.Softmax(-1).MatMul(v).Transpose(1, 2).Reshape(n*windows, swinTokens, width)
-	x = l.out.Forward(x).View(n, rows, cols, swinWindow, swinWindow, width)
-	return x.Permute(0, 1, 3, 2, 4, 5).Reshape(n, rows*swinWindow, cols*swinWindow, width)
+	windows := n * rows * cols
+	partition := nn.Func(func(x *torch.Tensor) *torch.Tensor {
+		return x.Reshape(n, rows, swinWindow, cols, swinWindow, width).Permute(0, 1, 3, 2, 4, 5).Reshape(windows, swinTokens, width)
+	})
+	weigh := nn.Func(func(qkv *torch.Tensor) *torch.Tensor {
+		return qkv.Sub(func() *torch.Tensor {
+			qkv := qkv.Reshape(windows, swinTokens, 3, l.heads, width/l.heads).Permute(2, 0, 3, 1, 4)
+			weights := l.weights(qkv.Select(0, 0), qkv.Select(0, 1), rows, cols, shift)
+			return weights.MatMul(qkv.Select(0, 2)).Transpose(1, 2).Reshape(windows, swinTokens, width)
+		})
+	})
+	join := nn.Func(func(x *torch.Tensor) *torch.Tensor {
+		x = x.View(n, rows, cols, swinWindow, swinWindow, width).Permute(0, 1, 3, 2, 4, 5)
+		return x.Reshape(n, rows*swinWindow, cols*swinWindow, width)
+	})
+	return nn.Sequential{partition, l.qkv, weigh, l.out, join}.Forward(x)
+}
+
+// weights are the attention of queries to keys, both (windows, heads, tokens, depth).
+func (l *windowAttention) weights(q, k *torch.Tensor, rows, cols int64, shift [2]int64) *torch.Tensor {
+	scores := nn.Func(func(q *torch.Tensor) *torch.Tensor {
+		return q.MulScalar(1 / math.Sqrt(float64(q.Size(3)))).MatMul(k.Transpose(-2, -1))
+	})
+	biased := nn.Func(func(x *torch.Tensor) *torch.Tensor { return x.Add(l.bias(x.Scope())) })
+	masked := nn.Func(func(x *torch.Tensor) *torch.Tensor {
+		if shift == [2]int64{} {
+			return x
+		}
+		mask := x.Scope().Borrow(l.masks.of(x.Scope(), rows, cols, shift)).To(x.DType())
+		return x.View(-1, rows*cols, l.heads, swinTokens, swinTokens).Add(mask).View(-1, l.heads, swinTokens, swinTokens)
+	})
+	softmax := nn.Func(func(x *torch.Tensor) *torch.Tensor { return x.Softmax(-1) })
+	return nn.Sequential{scores, biased, masked, softmax}.Forward(q)
 }
 
 // bias looks the position biases up: (heads, tokens, tokens).
