@@ -231,18 +231,24 @@ func (m *detectionMaker) load(rec *Record, w, h int) (wildtrain.Image, error) {
 	return im, err
 }
 
-// scaled decodes and scales a picture.
+// scaled decodes and scales a picture, row by row where that can be.
 func (m *detectionMaker) scaled(rec *Record, w, h int) (wildtrain.Image, error) {
+	dst := wildtrain.Image{Width: w, Height: h, Channels: 3, U8: m.d.buffers.Get(w * h * 3)}
+	scaler := resample.NewScaler(dst)
+	defer scaler.Close()
 	o := m.d.decoding()
+	o.Rows = scaler
 	if m.config.Decode == DecodeFast {
 		o.MinWidth, o.MinHeight = w, h
 	}
 	src, err := rec.decode(o)
-	if err != nil || w == src.Width && h == src.Height {
-		return src, err
+	if err == nil && src.U8 != nil {
+		err = resample.Linear(dst, src)
 	}
-	dst := wildtrain.Image{Width: w, Height: h, Channels: 3, U8: m.d.buffers.Get(w * h * 3)}
-	err = resample.Linear(dst, src)
 	m.d.buffers.Put(src.U8)
-	return dst, err
+	if err != nil {
+		m.d.buffers.Put(dst.U8)
+		return wildtrain.Image{}, err
+	}
+	return dst, nil
 }

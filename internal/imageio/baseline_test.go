@@ -199,6 +199,35 @@ func TestShrunkenPictures(t *testing.T) {
 	}
 }
 
+// gathered collects a picture.
+type gathered struct {
+	width, height int
+	pixels        []byte
+}
+
+func (g *gathered) Begin(w, h int) { g.width, g.height = w, h }
+
+func (g *gathered) Row(_ int, rgb []byte) { g.pixels = append(g.pixels, rgb...) }
+
+// Row by row comes the same picture; where that cannot be it comes whole.
+func TestRowsAreThePicture(t *testing.T) {
+	for name, streamed := range map[string]bool{"420.jpg": true, "444.jpg": true, "progressive.jpg": true, "exif6.jpg": false, "grey.jpg": false, "rgb.png": false} {
+		whole, err := Decode(file(t, name), Options{})
+		require.NoError(t, err)
+		var g gathered
+		im, err := Decode(file(t, name), Options{Rows: &g})
+		require.NoError(t, err)
+		assert.Equal(t, []int{whole.Width, whole.Height}, []int{im.Width, im.Height})
+		if streamed {
+			assert.Nil(t, im.U8, name)
+			assert.Equal(t, whole.U8, g.pixels, name)
+		} else {
+			assert.Equal(t, whole, im, name)
+			assert.Empty(t, g.pixels, name)
+		}
+	}
+}
+
 // What is lent for a while comes back.
 func TestPlanesAreGivenBack(t *testing.T) {
 	lent := 0

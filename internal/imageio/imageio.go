@@ -41,9 +41,19 @@ type Options struct {
 	Free      func([]byte)       // takes back what Alloc gave for a while only; nil: the collector
 	Strict    bool               // JPEG: a second, stricter decoder must find no fault either (slower)
 
+	// Rows, where not nil, takes the rows of a picture that can be decoded so, in
+	// the place of a whole picture: the result has no U8 then.
+	Rows Rows
+
 	// MinWidth and MinHeight, where not 0, allow JPEGs to be decoded at a half, a
 	// quarter or an eighth of their size, as long as they are no smaller than that.
 	MinWidth, MinHeight int
+}
+
+// Rows takes a picture row by row, from the top, in RGB.
+type Rows interface {
+	Begin(width, height int)
+	Row(y int, rgb []byte) // rgb is overwritten afterwards
 }
 
 func (o Options) free(buf []byte) {

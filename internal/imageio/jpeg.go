@@ -54,6 +54,9 @@ func jpegHeader(data []byte) (Header, error) {
 }
 
 func decodeJPEG(data []byte, h Header, o Options) (wildtrain.Image, error) {
+	if h.Orientation != 1 {
+		o.Rows = nil // the first row of the file is not that of the picture
+	}
 	if !o.Strict && !h.progressive {
 		if h.Orientation >= 5 { // the size that is asked for is the displayed one
 			o.MinWidth, o.MinHeight = o.MinHeight, o.MinWidth

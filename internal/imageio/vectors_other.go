@@ -2,7 +2,8 @@
 
 package imageio
 
-// There is no vector code for this processor.
+// vectors is never on: there is no vector code for this processor.
+var vectors bool
 
 func idct8(b *[64]int32, dst []byte, stride int) { idct8Go(b, dst, stride) }
 

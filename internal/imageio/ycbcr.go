@@ -30,11 +30,22 @@ func newColour() *colour {
 	return c
 }
 
-// fromYCbCr converts planes to RGB row by row.
+// fromYCbCr converts planes to RGB row by row, for o.Rows if that wants them.
 func fromYCbCr(s *image.YCbCr, o Options) wildtrain.Image {
 	w, h := s.Rect.Dx(), s.Rect.Dy()
-	out := newRGB(w, h, o)
 	up := newUpsampler(s, w, h)
+	if o.Rows != nil {
+		row := o.alloc(3 * w)
+		defer o.free(row)
+		o.Rows.Begin(w, h)
+		for y := range h {
+			cb, cr := up.row(y)
+			jfif.convert(row, s.Y[y*s.YStride:y*s.YStride+w], cb, cr)
+			o.Rows.Row(y, row)
+		}
+		return wildtrain.Image{Width: w, Height: h, Channels: 3}
+	}
+	out := newRGB(w, h, o)
 	for y := range h {
 		cb, cr := up.row(y)
 		jfif.convert(out.U8[3*y*w:3*(y+1)*w], s.Y[y*s.YStride:y*s.YStride+w], cb, cr)

@@ -11,6 +11,8 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math"
+	"slices"
+	"sync"
 
 	"github.com/wildtrain/sdk/wildtrain"
 )
@@ -25,9 +27,10 @@ type tap struct {
 	w0, w1 int32
 }
 
-// taps lays out n outputs over m inputs as OpenCV does, in float32.
-func taps(n, m int) []tap {
-	out := make([]tap, n)
+// taps lays out n outputs over m inputs as OpenCV does, in float32, in the place
+// of out.
+func taps(out []tap, n, m int) []tap {
+	out = slices.Grow(out[:0], n)[:n]
 	scale := 1 / (float64(n) / float64(m))
 	for i := range out {
 		f := float32((float64(i)+0.5)*scale - 0.5)
@@ -50,37 +53,92 @@ func Linear(dst, src wildtrain.Image) error {
 	if err := check(dst, src); err != nil {
 		return err
 	}
-	switch {
-	case dst.Width == src.Width && dst.Height == src.Height:
-		copy(dst.U8, src.U8)
-		return nil
-	case src.Width == 2*dst.Width && src.Height == 2*dst.Height:
-		halve(dst, src) // OpenCV takes the mean of four here
-		return nil
-	}
-	c := src.Channels
-	xs, ys := taps(dst.Width, src.Width), taps(dst.Height, src.Height)
-	row := dst.Width * c
-	buf := make([]int32, 2*row)
-	upper, lower := buf[:row], buf[row:]
-	upperAt, lowerAt := -1, -1
-	for y, t := range ys {
-		below := min(t.at+1, src.Height-1)
-		if upperAt != t.at {
-			if lowerAt == t.at {
-				upper, lower, upperAt, lowerAt = lower, upper, lowerAt, -1
-			} else {
-				horizontal(upper, src.U8[t.at*src.Width*c:(t.at+1)*src.Width*c], xs, c)
-				upperAt = t.at
-			}
-		}
-		if t.w1 != 0 && lowerAt != below {
-			horizontal(lower, src.U8[below*src.Width*c:(below+1)*src.Width*c], xs, c)
-			lowerAt = below
-		}
-		vertical(dst.U8[y*row:(y+1)*row], upper, lower, t)
+	s := NewScaler(dst)
+	defer s.Close()
+	s.Begin(src.Width, src.Height)
+	row := src.Width * src.Channels
+	for y := range src.Height {
+		s.Row(y, src.U8[y*row:(y+1)*row])
 	}
 	return nil
+}
+
+// Scaler is Linear for a picture that comes row by row, from the top.
+type Scaler struct {
+	dst           wildtrain.Image
+	width, height int   // of the source
+	next          int   // output row
+	xs, ys        []tap // nil where the size stays or halves
+	filtered      [2][]int32
+	above         []byte // the row before, where the size halves
+}
+
+var scalers = sync.Pool{New: func() any { return new(Scaler) }}
+
+// NewScaler makes one that fills dst; Close gives it back.
+func NewScaler(dst wildtrain.Image) *Scaler {
+	s := scalers.Get().(*Scaler)
+	s.dst = dst
+	return s
+}
+
+// Close ends the use of a scaler.
+func (s *Scaler) Close() {
+	s.dst = wildtrain.Image{}
+	scalers.Put(s)
+}
+
+// Begin tells the size of the source. It comes before the rows.
+func (s *Scaler) Begin(width, height int) {
+	s.width, s.height, s.next = width, height, 0
+	row := s.dst.Width * s.dst.Channels
+	switch {
+	case s.same():
+	case s.halves():
+		s.above = slices.Grow(s.above[:0], 2*row)[:2*row]
+	default:
+		s.xs, s.ys = taps(s.xs, s.dst.Width, width), taps(s.ys, s.dst.Height, height)
+		for i := range s.filtered {
+			s.filtered[i] = slices.Grow(s.filtered[i][:0], row)[:row]
+		}
+	}
+}
+
+func (s *Scaler) same() bool { return s.width == s.dst.Width && s.height == s.dst.Height }
+
+// halves tells whether OpenCV takes the mean of four.
+func (s *Scaler) halves() bool { return s.width == 2*s.dst.Width && s.height == 2*s.dst.Height }
+
+// Row takes row y of the source.
+func (s *Scaler) Row(y int, src []byte) {
+	c := s.dst.Channels
+	row := s.dst.Width * c
+	out := func(y int) []byte { return s.dst.U8[y*row : (y+1)*row] }
+	switch {
+	case s.same():
+		copy(out(y), src)
+		return
+	case s.halves():
+		if y%2 == 0 {
+			copy(s.above, src)
+		} else {
+			halve(out(y/2), s.above, src, c)
+		}
+		return
+	}
+	if s.next == len(s.ys) || y < s.ys[s.next].at {
+		return
+	}
+	horizontal(s.filtered[y&1], src, s.xs, c)
+	for s.next < len(s.ys) {
+		t := s.ys[s.next]
+		below := min(t.at+1, s.height-1)
+		if y < t.at || t.w1 != 0 && y < below {
+			return
+		}
+		vertical(out(s.next), s.filtered[t.at&1], s.filtered[below&1], t)
+		s.next++
+	}
 }
 
 // horizontal interpolates one source row, in units of 2^-11.
@@ -124,29 +182,24 @@ func vertical(dst []byte, upper, lower []int32, t tap) {
 	}
 }
 
-// halve takes the mean of four pixels.
-func halve(dst, src wildtrain.Image) {
-	c, stride := src.Channels, src.Width*src.Channels
-	for y := range dst.Height {
-		a := src.U8[2*y*stride:][:stride]
-		b := src.U8[(2*y+1)*stride:][:stride]
-		d := dst.U8[y*dst.Width*c:][:dst.Width*c]
-		done := 0
-		if c == 3 {
-			done = halveRow(d, a, b)
-		}
-		for x := done; x < dst.Width; x++ {
-			for k := range c {
-				i := 2*x*c + k
-				d[x*c+k] = uint8((int32(a[i]) + int32(a[i+c]) + int32(b[i]) + int32(b[i+c]) + 2) >> 2)
-			}
+// halve takes the mean of four pixels of two rows.
+func halve(d, a, b []byte, channels int) {
+	done := 0
+	if channels == 3 {
+		done = halveVectors(d, a, b)
+		done += halveWords(d[3*done:], a[6*done:], b[6*done:])
+	}
+	for x := done; x < len(d)/channels; x++ {
+		for k := range channels {
+			i := 2*x*channels + k
+			d[x*channels+k] = uint8((int32(a[i]) + int32(a[i+channels]) + int32(b[i]) + int32(b[i+channels]) + 2) >> 2)
 		}
 	}
 }
 
-// halveRow makes three channels at once, two of them apart in one word, as long
+// halveWords makes three channels at once, two of them apart in one word, as long
 // as whole words can be read, and tells of how many pixels.
-func halveRow(d, a, b []byte) int {
+func halveWords(d, a, b []byte) int {
 	const outer, inner = 0xff00ff, 0xff00
 	x := 0
 	for i := 0; i+7 <= len(a) && i+7 <= len(b) && 3*x+4 <= len(d); i, x = i+6, x+1 {

@@ -173,6 +173,33 @@ func TestVectorsEqualPlainCode(t *testing.T) {
 	})
 }
 
+func TestHalvingVectorsEqualPlainCode(t *testing.T) {
+	if !resample.Vectors() {
+		t.Skip("no vector code for this processor")
+	}
+	rapid.Check(t, func(t *rapid.T) {
+		w, h := rapid.IntRange(1, 70).Draw(t, "w"), rapid.IntRange(1, 5).Draw(t, "h")
+		src := blank(2*w, 2*h)
+		seed := rapid.Uint32().Draw(t, "seed")
+		for i := range src.U8 {
+			seed = seed*1664525 + 1013904223
+			src.U8[i] = byte(seed >> 24)
+		}
+		got, want := blank(w, h), blank(w, h)
+		require.NoError(t, resample.Linear(got, src))
+		restore := resample.SetVectors(false)
+		defer restore()
+		require.NoError(t, resample.Linear(want, src))
+		for i := range want.U8 {
+			x, y, c := i/3%w, i/3/w, i%3
+			at := func(dx, dy int) int { return int(src.U8[((2*y+dy)*2*w+2*x+dx)*3+c]) }
+			if mean := (at(0, 0) + at(1, 0) + at(0, 1) + at(1, 1) + 2) / 4; int(want.U8[i]) != mean || got.U8[i] != want.U8[i] {
+				t.Fatalf("(%d,%d) channel %d: %d and %d, want %d", x, y, c, got.U8[i], want.U8[i], mean)
+			}
+		}
+	})
+}
+
 func TestHomographyInverse(t *testing.T) {
 	h := resample.Homography{1.1, 0.2, 5, -0.1, 0.9, 3, 0.001, -0.002, 1}
 	inv, err := h.Inverse()

@@ -88,3 +88,48 @@ loop:
 
 done:
 	RET
+
+// The bytes of four pixels with those of one channel and two neighbours in pairs.
+DATA pairs<>+0(SB)/8, $0x0906050204010300
+DATA pairs<>+8(SB)/8, $0x808080800b080a07
+GLOBL pairs<>(SB), RODATA|NOPTR, $16
+
+DATA ones<>+0(SB)/8, $0x0101010101010101
+GLOBL ones<>(SB), RODATA|NOPTR, $8
+
+DATA two<>+0(SB)/8, $0x0002000200020002
+GLOBL two<>(SB), RODATA|NOPTR, $8
+
+// func halveAVX2(dst, a, b *byte, n int)
+TEXT ·halveAVX2(SB), NOSPLIT, $0-32
+	MOVQ dst+0(FP), DI
+	MOVQ a+8(FP), SI
+	MOVQ b+16(FP), R8
+	MOVQ n+24(FP), CX
+	VBROADCASTI128 pairs<>(SB), Y13
+	VPBROADCASTQ   ones<>(SB), Y14
+	VPBROADCASTQ   two<>(SB), Y15
+
+halves:
+	VMOVDQU      (SI), X0
+	VINSERTI128  $1, 12(SI), Y0, Y0
+	VMOVDQU      (R8), X1
+	VINSERTI128  $1, 12(R8), Y1, Y1
+	VPSHUFB      Y13, Y0, Y0
+	VPSHUFB      Y13, Y1, Y1
+	VPMADDUBSW   Y14, Y0, Y0
+	VPMADDUBSW   Y14, Y1, Y1
+	VPADDW       Y1, Y0, Y0
+	VPADDW       Y15, Y0, Y0
+	VPSRLW       $2, Y0, Y0
+	VPACKUSWB    Y0, Y0, Y0
+	VEXTRACTI128 $1, Y0, X1
+	VMOVQ        X0, (DI)
+	VMOVQ        X1, 6(DI)
+	ADDQ         $24, SI
+	ADDQ         $24, R8
+	ADDQ         $12, DI
+	DECQ         CX
+	JNZ          halves
+	VZEROUPPER
+	RET
