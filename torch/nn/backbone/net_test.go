@@ -253,3 +253,25 @@ func TestPassesLeaveNoTensors(t *testing.T) {
 		require.Equal(t, before, torch.Handles(), name)
 	}
 }
+
+// Mixed precision comes near to float32 in every family, and its gradients are finite.
+func TestMixedPrecision(t *testing.T) {
+	for _, name := range small {
+		store, net := build(t, name, 3, func(s *backbone.Spec) { s.Dropout, s.StochasticDepth = 0, 0 })
+		features := func(mode torch.Mode) (out []float32) {
+			run(t, mode, func(s *torch.Scope) { out = net.Features(images(s, 2, side(net), side(net))).Float32s(nil) })
+			return out
+		}
+		d := worst(features(torch.Inference.WithAutocast(torch.BFloat16)), features(torch.Inference))
+		require.Positive(t, d, name)
+		require.Less(t, d, 0.1, name)
+		run(t, torch.Training.WithAutocast(torch.BFloat16), func(s *torch.Scope) {
+			require.NoError(t, net.Logits(net.Features(images(s, 2, side(net), side(net)))).Square().Sum().Backward())
+			for _, e := range store.Trainable() {
+				g := s.Grad(e.Tensor)
+				require.True(t, g.Valid(), e.Name)
+				require.Equal(t, 1.0, s.Borrow(g).IsFinite().To(torch.Float).Min().Item(), e.Name)
+			}
+		})
+	}
+}
