@@ -195,6 +195,9 @@ func (e *Env) trainer(t task, s Settings, run *checkpoint.Run, data dataset, fir
 	}
 	cfg := s.Loop
 	cfg.Seed = s.Seed
+	if _, ok := t.(classifier); ok {
+		cfg.AverageAccumulated = true // a classifier's loss is a mean, a detector's a sum
+	}
 	loop, err := wildtrain.NewTrainer(cfg, opts...)
 	if err != nil {
 		return nil, nil, errors.Join(err, closers())
