@@ -3,6 +3,7 @@ package augment
 import (
 	"image"
 	"math"
+	"slices"
 
 	"github.com/wildtrain/sdk/internal/resample"
 	"github.com/wildtrain/sdk/wildtrain"
@@ -39,19 +40,34 @@ func paste(dst, src wildtrain.Image, left, top int) {
 	pasteView(dst, src, left, top, image.Rect(0, 0, dst.Width, dst.Height))
 }
 
-// pasteView is paste of what lies in a part of dst.
-func pasteView(dst, src wildtrain.Image, left, top int, view image.Rectangle) {
+// pasteView is paste of what lies in a part of dst; it returns the part covered.
+func pasteView(dst, src wildtrain.Image, left, top int, view image.Rectangle) image.Rectangle {
 	at := image.Rect(left, top, left+src.Width, top+src.Height).Intersect(view)
 	for y := at.Min.Y; y < at.Max.Y; y++ {
 		d := dst.U8[(y*dst.Width+at.Min.X)*3 : (y*dst.Width+at.Max.X)*3]
 		copy(d, src.U8[((y-top)*src.Width+at.Min.X-left)*3:])
 	}
+	return at
 }
 
-// clearView makes a part of a canvas grey.
-func clearView(canvas wildtrain.Image, view image.Rectangle) {
+// fillGaps makes grey what of a view is not covered; it sorts the parts that are.
+func fillGaps(canvas wildtrain.Image, view image.Rectangle, covered []image.Rectangle) {
+	slices.SortFunc(covered, func(a, b image.Rectangle) int { return a.Min.X - b.Min.X })
 	for y := view.Min.Y; y < view.Max.Y; y++ {
-		fill(canvas.U8[(y*canvas.Width+view.Min.X)*3:(y*canvas.Width+view.Max.X)*3], Pad)
+		row := canvas.U8[y*canvas.Width*3 : (y+1)*canvas.Width*3]
+		from := view.Min.X
+		for _, c := range covered {
+			if y < c.Min.Y || y >= c.Max.Y {
+				continue
+			}
+			if c.Min.X > from {
+				fill(row[3*from:3*c.Min.X], Pad)
+			}
+			from = max(from, c.Max.X)
+		}
+		if from < view.Max.X {
+			fill(row[3*from:3*view.Max.X], Pad)
+		}
 	}
 }
 
@@ -82,8 +98,11 @@ func fill(b []byte, v byte) {
 	}
 }
 
-// Scratch holds the buffer that a mosaic is put together in. One goroutine uses it.
-type Scratch struct{ canvas []byte }
+// Scratch holds the buffers that a mosaic is put together in. One goroutine uses it.
+type Scratch struct {
+	canvas  []byte
+	covered []image.Rectangle
+}
 
 func (s *Scratch) image(size int) wildtrain.Image {
 	n := size * size * 3
@@ -112,12 +131,14 @@ func Compose(dst wildtrain.Image, tiles []Tile, p Params, c Config, s *Scratch) 
 	if n := p.Tiles(); n > 1 {
 		canvas := s.image(p.canvas())
 		view := visible(h, dst, canvas)
-		clearView(canvas, view)
+		covered := s.covered[:0]
 		for k, t := range tiles[:n] {
 			at := p.tilePlace(k, tiles)
-			pasteView(canvas, t.Image, int(at.C), int(at.F), view)
+			covered = append(covered, pasteView(canvas, t.Image, int(at.C), int(at.F), view))
 			carry(t, at, canvas.Width)
 		}
+		fillGaps(canvas, view, covered)
+		s.covered = covered
 		place = tiles[0].Place.Then(p.tilePlace(0, tiles))
 		if err := resample.Perspective(dst, canvas, h, Pad); err != nil {
 			return nil, place, err
