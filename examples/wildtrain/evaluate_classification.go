@@ -88,32 +88,35 @@ func (a *app) evaluateClassification() verb {
 			{"images confusion calibration selective intervals", "pictures measured, confusion matrix, reliability diagram, accuracy over coverage, bootstrap"},
 			{"out report", "only with `out`: what was written"},
 		},
-		run: func(_ context.Context, own map[string]string, _ []string) error {
-			v := &values{own: own}
-			cfg, o := classificationConfig(v), reportOptions(v)
-			if v.err != nil {
-				return v.err
-			}
-			c, err := evaluate.OpenClassification(own["truth"], own["predictions"], cfg, evaluate.DefaultLimits())
-			if err != nil {
-				return err
-			}
-			in, err := o.OfClassification(c)
-			if err != nil {
-				return err
-			}
-			if own["out"] == "" {
-				return a.tellClassification(in, "", "")
-			}
-			in.Title = "Classification"
-			in.Facts = []report.Fact{{Name: "Truth", Value: own["truth"]}, {Name: "Predictions", Value: own["predictions"]}}
-			page, err := report.Write(own["out"], in)
-			if err != nil {
-				return err
-			}
-			return a.tellClassification(in, own["out"], page)
-		},
+		run: a.measureClassification,
 	}
+}
+
+// measureClassification is the verb classification.
+func (a *app) measureClassification(_ context.Context, own map[string]string, _ []string) error {
+	v := &values{own: own}
+	cfg, o := classificationConfig(v), reportOptions(v)
+	if v.err != nil {
+		return v.err
+	}
+	c, err := evaluate.OpenClassification(own["truth"], own["predictions"], cfg, evaluate.DefaultLimits())
+	if err != nil {
+		return err
+	}
+	in, err := o.OfClassification(c)
+	if err != nil {
+		return err
+	}
+	if own["out"] == "" {
+		return a.tellClassification(in, "", "")
+	}
+	in.Title = "Classification"
+	in.Facts = []report.Fact{{Name: "Truth", Value: own["truth"]}, {Name: "Predictions", Value: own["predictions"]}}
+	page, err := report.Write(own["out"], in)
+	if err != nil {
+		return err
+	}
+	return a.tellClassification(in, own["out"], page)
 }
 
 // tellClassification prints the numbers: as JSON everything, else the short table.

@@ -139,38 +139,59 @@ func (a *app) evaluateDetections() verb {
 			{"AP/CLASS", "for each class"},
 			{"classes", "list: name, truths, found, AP, AP50, precision, recall, F1, best_confidence, best_F1"},
 			{"images warnings", "pictures measured, and what is to be known of the files"},
-			{"out report intervals counting errors confusion grid", "only with `out`: what was written, and the parts of the report"},
+			{"counting", "of all animals and of each class: MAE, RMSE, bias, R2, herd sizes, presence; intervals with `out` or `resamples`"},
+			{"errors confusion", "mistakes after TIDE, confusion matrix with background"},
+			{"out report intervals grid", "only with `out`: what was written, intervals of the main numbers, F1 over IoU and confidence"},
 		},
-		run: func(ctx context.Context, own map[string]string, _ []string) error {
-			v := &values{own: own}
-			cfg, o := detectionConfig(v), reportOptions(v)
-			if v.err != nil {
-				return v.err
-			}
-			d, err := openDetections(ctx, own["dt"], own, cfg)
-			if err != nil {
-				return err
-			}
-			if own["out"] == "" {
-				s, err := d.Summary()
-				if err != nil {
-					return err
-				}
-				return a.tellDetections(report.Input{Detection: s}, own["out"], "")
-			}
-			in, err := o.Of(d)
-			if err != nil {
-				return err
-			}
-			in.Title = "Detections"
-			in.Facts = []report.Fact{{Name: "Annotations", Value: own["gt"]}, {Name: "Detections", Value: own["dt"]}}
-			page, err := report.Write(own["out"], in)
-			if err != nil {
-				return err
-			}
-			return a.tellDetections(in, own["out"], page)
-		},
+		run: a.measureDetections,
 	}
+}
+
+// measureDetections is the verb detections.
+func (a *app) measureDetections(ctx context.Context, own map[string]string, _ []string) error {
+	v := &values{own: own}
+	cfg, o := detectionConfig(v), reportOptions(v)
+	if v.err != nil {
+		return v.err
+	}
+	d, err := openDetections(ctx, own["dt"], own, cfg)
+	if err != nil {
+		return err
+	}
+	if own["out"] == "" {
+		if _, asked := own["resamples"]; !asked {
+			o.Bootstrap.Resamples = 0 // intervals take longer than all the rest
+		}
+		in, err := brief(d, o, a.json)
+		if err != nil {
+			return err
+		}
+		return a.tellDetections(in, "", "")
+	}
+	in, err := o.Of(d)
+	if err != nil {
+		return err
+	}
+	in.Title = "Detections"
+	in.Facts = []report.Fact{{Name: "Annotations", Value: own["gt"]}, {Name: "Detections", Value: own["dt"]}}
+	page, err := report.Write(own["out"], in)
+	if err != nil {
+		return err
+	}
+	return a.tellDetections(in, own["out"], page)
+}
+
+// brief is what is told without a report: with everything, all that JSON shows.
+func brief(d *evaluate.Detection, o report.Options, everything bool) (in report.Input, err error) {
+	if in.Detection, err = d.Summary(); err != nil || !everything {
+		return in, err
+	}
+	in.Confusion = d.Confusion()
+	if in.Errors, err = d.Errors(o.Errors); err != nil {
+		return in, err
+	}
+	in.Counting, err = d.Counting(evaluate.CountingConfig{Bins: o.CountBins, Bootstrap: o.Bootstrap})
+	return in, err
 }
 
 // openDetections reads a pair of files and groups the pictures.
@@ -223,9 +244,9 @@ func (a *app) tellDetections(in report.Input, out, page string) error {
 			classes[i].Curve = nil // the report has it
 		}
 		all["images"], all["classes"], all["warnings"] = s.Pictures, classes, append([]string{}, s.Warnings...)
+		all["counting"], all["errors"], all["confusion"] = in.Counting, in.Errors, in.Confusion
 		if out != "" {
-			all["out"], all["report"], all["intervals"], all["counting"] = out, page, in.Intervals, in.Counting
-			all["errors"], all["confusion"], all["grid"] = in.Errors, in.Confusion, in.Grid
+			all["out"], all["report"], all["intervals"], all["grid"] = out, page, in.Intervals, in.Grid
 		}
 		return a.print(all)
 	}

@@ -75,6 +75,11 @@ func TestEvaluateDetectionsTakesItsSettings(t *testing.T) {
 	require.InDelta(t, -1, got("iou_thresholds=0.6:0.7:0.05")["AP50"], 0)
 	require.Contains(t, got("lvis=true"), "AR300")
 	require.Equal(t, []any{}, got()["warnings"])
+	require.Len(t, got()["errors"].(map[string]any)["errors"], 6)
+	all := got("resamples=20")["counting"].([]any)[0].(map[string]any)
+	require.Equal(t, "all", all["class"])
+	require.InDelta(t, 0, all["MAE"], 0)
+	require.NotEqual(t, map[string]any{"low": -1.0, "high": -1.0}, all["MAE_interval"])
 }
 
 func TestEvaluateDetectionsWritesAReport(t *testing.T) {
