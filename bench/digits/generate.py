@@ -1,7 +1,7 @@
 """scikit-learn's handwritten digits as a folder of pictures: python generate.py OUT
 
-OUT/{train,val,test}/{zero…nine}/NNNN.png: 1,257, 180 and 360 pictures of 8x8 px, enlarged to 32x32 px
-(Pillow, bicubic), split by class with a fixed seed.
+OUT/{train,test}/{zero…nine}/NNNN.png: 1,437 and 360 pictures of 8x8 px, enlarged to 32x32 px (Pillow,
+bicubic), split by class with a fixed seed.
 """
 
 import pathlib
@@ -16,10 +16,8 @@ NAMES = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight",
 
 out = pathlib.Path(sys.argv[1])
 digits = load_digits()
-index = np.arange(len(digits.target))
-rest, test = train_test_split(index, test_size=360, random_state=0, stratify=digits.target)
-train, val = train_test_split(rest, test_size=180, random_state=0, stratify=digits.target[rest])
-for split, part in (("train", train), ("val", val), ("test", test)):
+train, test = train_test_split(np.arange(len(digits.target)), test_size=360, random_state=0, stratify=digits.target)
+for split, part in (("train", train), ("test", test)):
     for i in sorted(part):
         folder = out / split / NAMES[digits.target[i]]
         folder.mkdir(parents=True, exist_ok=True)
