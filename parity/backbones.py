@@ -147,8 +147,10 @@ def stepped(name, batch, size):
     settings = {"img_size": (height, width)} if name.startswith("vit_") and not of_torchvision(name) else {}
     net = ruled(name, **settings).train()
     for m in net.modules():
-        if isinstance(m, torch.nn.Dropout):
+        if isinstance(m, torch.nn.Dropout) or type(m).__name__ == "StochasticDepth":
             m.p = 0.0
+        if type(m).__name__ == "DropPath":
+            m.drop_prob = 0.0
     net.load_state_dict({k: gentle(k, v) for k, v in net.state_dict().items()})
     loss = torch.nn.functional.cross_entropy(net(images(batch, height, width)), torch.arange(batch) * 7)
     loss.backward()

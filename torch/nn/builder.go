@@ -154,5 +154,10 @@ func inOrder(inits ...Init) Init {
 // TruncNormal is a normal distribution cut at two units (not deviations), as
 // torch.nn.init.trunc_normal_ with its defaults.
 func TruncNormal(std float64) Init {
+	if std < 2.0/8 {
+		// Nothing lies beyond eight deviations, but the way by the inverse error
+		// function puts one number in 2²⁴ on the bound: a weight of 2 among those of 0.02.
+		return NormalInit(0, std)
+	}
 	return func(t *torch.Tensor) error { return t.TruncNormal(0, std, -2, 2) }
 }

@@ -296,6 +296,24 @@ func TestSequentialFreesAsItGoes(t *testing.T) {
 	require.Equal(t, []float32{8, 8 * 128, 8 * 2187}, gradient)
 }
 
+// No number lies far out, as many as are drawn.
+func TestTruncNormal(t *testing.T) {
+	root := torch.NewRoot(torch.CPU)
+	defer root.Close()
+	for std, far := range map[float64]float64{0.02: 0.02 * 7, 1: 2} {
+		x := root.Empty(torch.Float, 4<<20)
+		require.NoError(t, nn.TruncNormal(std)(x))
+		var square, largest float64
+		for _, v := range x.Float32s(nil) {
+			square, largest = square+float64(v)*float64(v), max(largest, math.Abs(float64(v)))
+		}
+		require.LessOrEqual(t, largest, far)
+		require.Greater(t, largest, 4.5*min(std, 0.44))
+		deviation := map[float64]float64{0.02: 0.02, 1: 0.8796}[std] // of a standard normal within ±2
+		require.InEpsilon(t, deviation, math.Sqrt(square/float64(x.Len())), 2e-3)
+	}
+}
+
 func TestStoreNames(t *testing.T) {
 	store := newStore(t)
 	b := store.Root().Sub("model").At(0)

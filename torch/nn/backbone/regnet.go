@@ -81,7 +81,7 @@ type regKeys struct {
 
 var regTorchvision = regKeys{
 	stem: "stem", block: "trunk_output.block%d.block%[1]d-%d", parts: [3]string{"f.a", "f.b", "f.c"}, squeeze: "f.se",
-	projection: "proj", conv: "0", norm: "1", init: kaimingFanOut,
+	projection: "proj", conv: "0", norm: "1", init: regInit,
 }
 
 var regTimm = regKeys{
@@ -116,6 +116,14 @@ func (c regConfig) build(s *site) trunk {
 
 func (k regKeys) part(b *nn.Builder, c nn.Conv2dConfig, norm normLayer, act nn.Module) nn.Module {
 	return newConvNorm(b.Sub(k.conv), b.Sub(k.norm), k.init(c), norm, act)
+}
+
+// regInit is kaimingFanOut with PyTorch's own biases, which torchvision leaves
+// to squeeze and excitation here.
+func regInit(c nn.Conv2dConfig) nn.Conv2dConfig {
+	c = kaimingFanOut(c)
+	c.BiasInit = nil
+	return c
 }
 
 // bottleneck builds 1×1, grouped 3×3, squeeze and excitation, 1×1 beside the
