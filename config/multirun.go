@@ -29,7 +29,7 @@ type Multirun struct {
 	FailFast bool     // start no further job after a failure
 	Resume   bool     // leave out jobs that the journal calls done
 	// Notify takes every change of state as it happens: "running", "done",
-	// "failed" (with the error) or "skipped". It is called from one goroutine at a time.
+	// "failed" or "interrupted" (with the error) or "skipped". It is called from one goroutine at a time.
 	Notify func(job Job, state string, err error)
 }
 
@@ -135,11 +135,15 @@ func (r *sweepRun) stopped() bool {
 
 func (r *sweepRun) one(ctx context.Context, job Job) {
 	r.note(job, "running", nil)
-	if err := r.do(ctx, job); err != nil {
+	err := r.do(ctx, job)
+	switch {
+	case err == nil:
+		r.note(job, "done", nil)
+	case ctx.Err() != nil:
+		r.note(job, "interrupted", err)
+	default:
 		r.note(job, "failed", err)
-		return
 	}
-	r.note(job, "done", nil)
 }
 
 func (r *sweepRun) note(job Job, state string, err error) {

@@ -83,13 +83,13 @@ func TestMultirunParallelAndCancel(t *testing.T) {
 		assert.Equal(t, 2*time.Second, time.Since(start))
 
 		ctx, cancel := context.WithCancel(t.Context())
-		ran := 0
-		err = config.Multirun{Dir: dir}.Run(ctx, fourJobs, func(context.Context, config.Job) error {
-			ran++
+		var states []string
+		note := func(_ config.Job, state string, _ error) { states = append(states, state) }
+		err = config.Multirun{Dir: dir, Notify: note}.Run(ctx, fourJobs, func(context.Context, config.Job) error {
 			cancel()
-			return nil
+			return ctx.Err()
 		})
 		assert.ErrorIs(t, err, context.Canceled)
-		assert.Equal(t, 1, ran)
+		assert.Equal(t, []string{"running", "interrupted"}, states)
 	})
 }

@@ -39,7 +39,7 @@ const sweepFile = "multirun.yaml"
 type sweepJob struct {
 	Num       int      `json:"num"`
 	Overrides []string `json:"overrides"`
-	State     string   `json:"state"` // "done", "failed", "skipped" (done before) or "" (never begun)
+	State     string   `json:"state"` // "done", "failed", "interrupted", "skipped" (done before) or "" (never begun)
 	Run       string   `json:"run"`
 	Error     string   `json:"error,omitempty"`
 }
@@ -191,7 +191,10 @@ func (a *app) trainApart(ctx context.Context, j config.Job, log bool, hydra []st
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
 	err = cmd.Run()
-	if err != nil && ctx.Err() == nil && tail.text != "" {
+	if err != nil && ctx.Err() != nil {
+		return ctx.Err()
+	}
+	if err != nil && tail.text != "" {
 		return fmt.Errorf("%s (%w)", strings.TrimPrefix(tail.text, "wildtrain: "), err)
 	}
 	return err

@@ -30,7 +30,11 @@ func (a *app) train() verb {
 			"and `checkpoints/best`, `model/` (the best averaged weights with a card), `.hydra/` (the\n" +
 			"configuration), `environment.json`. A run that was interrupted or killed goes on with\n" +
 			"`resume=`; on the same machine its weights are equal to the bit to those of a run that\n" +
-			"was never interrupted. The architecture and the classes of a run cannot change.",
+			"was never interrupted. The architecture and the classes of a run cannot change.\n\n" +
+			"With `--dry-run` the object of `--json` holds what was found out: `architecture`, `weights`,\n" +
+			"`pretrained`, `classes`, `image_size`, `train`, `val`, `epochs`, `batch`, `optimizer`, `device`,\n" +
+			"`run`. With `--multirun` it holds the `sweep`'s folder and `jobs`: `num`, `overrides`, `state`\n" +
+			"(done, failed, interrupted, skipped or empty), `run` and `error` of each.",
 		json: []result{
 			{"run weights", "folders of the run and of its final model"},
 			{"monitor best best_epoch", "which value chose the best checkpoint, the value, its epoch"},
