@@ -88,7 +88,7 @@ func server(t *testing.T, release, dir string, args ...string) string {
 		log.Close()
 	})
 	url := "http://127.0.0.1:" + port
-	for range 240 {
+	for range 1200 { // on a loaded machine it takes minutes
 		if a, err := http.Get(url + "/health"); err == nil {
 			a.Body.Close()
 			if a.StatusCode == http.StatusOK {

@@ -4,6 +4,7 @@ package mlflow_test
 
 import (
 	"database/sql"
+	"net"
 	"os/exec"
 	"syscall"
 	"testing"
@@ -22,4 +23,10 @@ func integrity(t *testing.T, path string) (out string) {
 	defer db.Close()
 	require.NoError(t, db.QueryRow("PRAGMA integrity_check").Scan(&out))
 	return out
+}
+
+func listen(t *testing.T) net.Listener {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	return l
 }

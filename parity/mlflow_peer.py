@@ -5,7 +5,8 @@ mlflow_peer.py dump URI EXPERIMENT MODEL     prints what is stored, without ids 
 mlflow_peer.py errors URI                    prints the error code of each wrong call
 mlflow_peer.py write URI EXPERIMENT N        logs N metrics one by one, in one run
 mlflow_peer.py upload URI EXPERIMENT FILE    stores a file and prints its run
-mlflow_peer.py load URI MODEL...             loads models and prints their output for ones
+mlflow_peer.py make FOLDER                   writes a small network as model.torchscript.pt and model.onnx, and prints its output
+mlflow_peer.py load URI MODEL...             loads models and prints their output for the same input
 """
 import json, math, os, sys
 
@@ -120,18 +121,42 @@ def upload(uri, experiment, file):
     return {"run_id": r.info.run_id}
 
 
+def example():
+    import numpy as np
+    return np.linspace(0, 1, 1 * 3 * 8 * 8, dtype=np.float32).reshape(1, 3, 8, 8)
+
+
+def make(folder):
+    import numpy as np, onnx, torch
+    from onnx import TensorProto, helper, numpy_helper
+    torch.manual_seed(0)
+    conv = torch.nn.Conv2d(3, 6, 1).eval()
+    for p in conv.parameters():
+        p.requires_grad_(False)
+    net = torch.nn.Sequential(conv, torch.nn.Sigmoid(), torch.nn.Flatten(2)).eval()
+    x = torch.from_numpy(example())
+    torch.jit.trace(net, x).save(os.path.join(folder, "model.torchscript.pt"))
+    w, b = conv.weight.numpy(), conv.bias.numpy()
+    shape = np.array([0, 6, -1], dtype=np.int64)
+    g = helper.make_graph(
+        [helper.make_node("Conv", ["images", "w", "b"], ["c"]), helper.make_node("Sigmoid", ["c"], ["s"]), helper.make_node("Reshape", ["s", "shape"], ["output"])], "net",
+        [helper.make_tensor_value_info("images", TensorProto.FLOAT, ["n", 3, 8, 8])], [helper.make_tensor_value_info("output", TensorProto.FLOAT, ["n", 6, 64])],
+        [numpy_helper.from_array(w, "w"), numpy_helper.from_array(b, "b"), numpy_helper.from_array(shape, "shape")])
+    onnx.save(helper.make_model(g, opset_imports=[helper.make_opsetid("", 13)], ir_version=8), os.path.join(folder, "model.onnx"))
+    return net(x).numpy().ravel().tolist()
+
+
 def load(uri, *models):
     import numpy as np
     client(uri)
     out = {}
     for m in models:
         p = mlflow.pyfunc.load_model(m)
-        x = np.linspace(0, 1, 1 * 3 * 8 * 8, dtype=np.float32).reshape(1, 3, 8, 8)
-        y = p.predict(x)
+        y = p.predict(example())
         y = next(iter(y.values())) if isinstance(y, dict) else y
         out[m] = np.asarray(y).ravel().tolist()
     return out
 
 
 if __name__ == "__main__":
-    print(json.dumps({f.__name__: f for f in (script, dump, errors, write, upload, load)}[sys.argv[1]](*sys.argv[2:]), sort_keys=True))
+    print(json.dumps({f.__name__: f for f in (script, dump, errors, write, upload, make, load)}[sys.argv[1]](*sys.argv[2:]), sort_keys=True))
