@@ -84,7 +84,7 @@ func migrationKinds() []string {
 	for _, k := range kindMarks {
 		out = append(out, k.kind)
 	}
-	return out
+	return slices.Compact(out)
 }
 
 // kindMarks tell the kinds of files by keys that only they have; the first fit counts.

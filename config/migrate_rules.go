@@ -287,11 +287,14 @@ var migrationRules = map[string][]migrationRule{
 	"classification evaluation": join([]migrationRule{
 		{from: "classifier", to: "model.weights"}, {from: "split", to: "evaluation.split"}, {from: "device", to: "training.device", change: deviceName}, {from: "batch_size", to: "data.eval_batch"},
 		{from: "dataset.root", to: "data.root"},
+		// keys of the reference's sample that its schema dropped
+		{from: "dataset.root_data_directory", to: "data.root"}, {from: "dataset.transforms.val", to: "data.eval_transforms"}, {from: "input_size", to: "training.imgsz"},
 	}, oneClass),
 	"pipeline":      drop(oneCommand, "disable_train", "disable_eval", "train.config", "train.debug", "eval.config", "eval.debug"),
 	"visualization": drop(elsewhere, "fiftyone.*", "label_studio.*", "localizer.*", "localizer", "classifier_weights", "dataset_name", "weights", "prediction_field", "batch_size", "device", "label_to_class_map.*", "label_to_class_map"),
 	"registration": join([]migrationRule{
 		{from: "processing.name", to: "tracking.register"}, {from: "processing.mlflow_tracking_uri", to: "tracking.uri"}, {from: "classifier.weights", to: "model.weights"}, {from: "localizer.yolo.weights", to: "model.weights"},
+		{from: "classifier.weights_path", to: "model.weights"}, {from: "weights", to: "model.weights"}, // as the reference's samples have it
 	}, drop("registered models keep their weights and a card; exports are a command of their own", "processing.*", "localizer.*", "localizer", "classifier.*", "classifier")),
 	"inference": join([]migrationRule{{from: "mlflow_registry_name", to: "tracking.register"}, {from: "mlflow_alias", to: "tracking.alias"}, {from: "mlflow_tracking_uri", to: "tracking.uri"}},
 		drop("there is no server here", "port", "workers_per_device", "mlflow_local_dir")),
