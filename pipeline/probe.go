@@ -45,6 +45,9 @@ func (e *Env) Probe(ctx context.Context, s Settings, c float64, k int) (out Prob
 	if err != nil {
 		return out, err
 	}
+	if len(test.IDs) == 0 {
+		return out, fmt.Errorf("pipeline: probe: %w", wildtrain.ErrEmpty)
+	}
 	if !slices.Equal(classes, others) {
 		return out, fmt.Errorf("pipeline: probe: the splits have different classes: %q and %q", classes, others)
 	}
@@ -85,9 +88,9 @@ func (e *Env) features(ctx context.Context, m *classification.Classifier, t task
 func right(probs [][]float32, class []int) float64 {
 	n := 0
 	for i, row := range probs {
-		if top := classification.TopK(make([]string, len(row)), row, 1); len(top) > 0 && row[class[i]] == float32(top[0].Prob) {
+		if row[class[i]] == slices.Max(row) {
 			n++
 		}
 	}
-	return float64(n) / float64(max(len(class), 1))
+	return float64(n) / float64(len(probs))
 }
