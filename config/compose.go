@@ -171,20 +171,10 @@ func (c *Config) searchPath(o *Options) error {
 	if primary.root.kind != Dict {
 		return errorAt(primary.root, "the primary config must be a mapping")
 	}
-	var list *Node
 	eval := newEvaluator(c.env)
-	for _, x := range c.Overrides {
-		if x.name() == "hydra.searchpath" {
-			if list, err = fromValue(x.value, &place{file: x.Line, override: true}); err != nil {
-				return err
-			}
-			break
-		}
-	}
-	if list == nil {
-		if list, err = eval.selectNode(primary.root, "hydra.searchpath", false); err != nil {
-			return at(err, primary.root)
-		}
+	list, err := c.searchList(primary, eval)
+	if err != nil {
+		return err
 	}
 	if list == nil || list.kind == Null || list.Missing() {
 		return nil
@@ -220,6 +210,20 @@ func (c *Config) searchPath(o *Options) error {
 	c.repo = newRepository(c.Sources)
 	c.repo.files = files
 	return nil
+}
+
+// searchList is hydra.searchpath as the command line or else the primary file has it.
+func (c *Config) searchList(primary *file, eval *evaluator) (*Node, error) {
+	for _, x := range c.Overrides {
+		if x.name() == "hydra.searchpath" {
+			return fromValue(x.value, &place{file: x.Line, override: true})
+		}
+	}
+	list, err := eval.selectNode(primary.root, "hydra.searchpath", false)
+	if err != nil {
+		return nil, at(err, primary.root)
+	}
+	return list, nil
 }
 
 func (c *Config) compose(o *Options) error {

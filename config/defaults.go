@@ -336,14 +336,11 @@ func (c *choices) interpolate(root *tree, children []*tree) error {
 		if d.isSelf() || d.deleted || !d.interpolated() || len(t.children) > 0 {
 			continue
 		}
-		text := d.path
+		text := d.configPath()
 		if d.isGroup {
-			text = *d.option
-			if legacyInterpolation.MatchString(text) {
+			if text = *d.option; legacyInterpolation.MatchString(text) {
 				return c.entryError(d, "interpolation by position %q is not possible: name the group", text)
 			}
-		} else {
-			text = d.configPath()
 		}
 		s, err := c.resolveChoice(text)
 		if err != nil {

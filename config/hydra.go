@@ -43,26 +43,9 @@ func (c *Config) fillHydra(o *Options) error {
 	if job == nil || runtime == nil || lists == nil || job.kind != Dict || runtime.kind != Dict || lists.kind != Dict {
 		return problem("hydra.job, hydra.runtime and hydra.overrides must be mappings")
 	}
-	var task []*Override
-	for _, x := range c.Overrides {
-		name := "task"
-		if x.hydra() {
-			name = "hydra"
-		} else {
-			task = append(task, x)
-		}
-		if list := lists.child(name); list != nil && list.kind == List {
-			list.push(newNode(String, x.Line, nil))
-		}
-	}
-	if at := runtime.child("choices"); at != nil && at.kind == Dict {
-		for i, k := range c.choices.keys {
-			v, err := fromValue(c.choices.values[i], nil)
-			if err != nil {
-				return err
-			}
-			at.set(k, v)
-		}
+	task := c.listOverrides(lists)
+	if err := c.listChoices(runtime); err != nil {
+		return err
 	}
 	fill := func(at *Node, key, value string) {
 		if v := at.child(key); v == nil || v.Missing() {
@@ -88,6 +71,39 @@ func (c *Config) fillHydra(o *Options) error {
 		return err
 	}
 	job.set("override_dirname", newNode(String, dirname, nil))
+	return nil
+}
+
+// listOverrides writes the overrides, as typed, into hydra.overrides and returns
+// those of the task.
+func (c *Config) listOverrides(lists *Node) (task []*Override) {
+	for _, x := range c.Overrides {
+		name := "task"
+		if x.hydra() {
+			name = "hydra"
+		} else {
+			task = append(task, x)
+		}
+		if list := lists.child(name); list != nil && list.kind == List {
+			list.push(newNode(String, x.Line, nil))
+		}
+	}
+	return task
+}
+
+// listChoices writes the option of each group into hydra.runtime.choices.
+func (c *Config) listChoices(runtime *Node) error {
+	at := runtime.child("choices")
+	if at == nil || at.kind != Dict {
+		return nil
+	}
+	for i, k := range c.choices.keys {
+		v, err := fromValue(c.choices.values[i], nil)
+		if err != nil {
+			return err
+		}
+		at.set(k, v)
+	}
 	return nil
 }
 
