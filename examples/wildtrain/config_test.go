@@ -72,7 +72,7 @@ func TestConfigValidate(t *testing.T) {
 	}
 	require.NoError(t, json.Unmarshal([]byte(out), &v))
 	require.False(t, v.Valid)
-	require.Len(t, v.Problems, 1)
+	require.Len(t, v.Problems, 2) // the other one: epochs must be 1 or more
 	require.Equal(t, "training.btach", v.Problems[0]["key"])
 	require.EqualValues(t, 6, v.Problems[0]["line"])
 
