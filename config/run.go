@@ -85,6 +85,10 @@ type Data struct {
 	Decode    string `yaml:"decode"`     // "exact", or "fast": JPEGs are scaled while they are decoded, where they are much larger than imgsz
 	OnError   string `yaml:"on_error"`   // "fail" or "skip" at a picture that cannot be read
 
+	AllowLinks bool   `yaml:"allow_links"` // follow links out of the root
+	Masks      bool   `yaml:"masks"`       // read the outlines of objects
+	Index      string `yaml:"index"`       // where sizes of pictures are kept between runs: "auto", "off" or a folder
+
 	Augment        Augment     `yaml:"augment"`
 	Transforms     []Transform `yaml:"transforms"`      // further changes of training pictures, by torchvision's names
 	EvalTransforms []Transform `yaml:"eval_transforms"` // of a classifier's evaluation pictures
@@ -292,7 +296,7 @@ func DefaultRun() Run {
 		Model: Model{Framework: "yolo", Version: "11", Size: "n", Pretrained: "false", Head: Head{NumLayers: 2}},
 		Data: Data{
 			Format: "auto", TrainSplit: "train", ValSplit: "val", TestSplit: "test",
-			Rect: true, Prefetch: 2, Cache: "none", CacheGB: 2, Decode: "exact", OnError: "fail",
+			Rect: true, Prefetch: 2, Cache: "none", CacheGB: 2, Decode: "exact", OnError: "fail", Index: "auto",
 			Augment: Augment{
 				Mosaic: 1, CloseMosaic: 10, Warp: 1, Translate: 0.1, Scale: 0.5, FlipLR: 0.5, HSV: 1, HSVH: 0.015, HSVS: 0.7, HSVV: 0.4,
 				MinSide: 2, MinVisible: 0.1, MaxAspect: 100,

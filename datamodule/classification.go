@@ -315,5 +315,9 @@ func (c *Classification) Audit(ctx context.Context, o LeakOptions) (*Audit, erro
 	return c.data.Audit(ctx, o)
 }
 
+// Pictures returns the pictures of all stages that exist, as Detection.Pictures
+// does. Of whole pictures, their classes are boxes around all of them.
+func (c *Classification) Pictures(ctx context.Context) ([]Split, error) { return c.data.Pictures(ctx) }
+
 // Close implements wildtrain.DataModule: it forgets cached pictures.
 func (c *Classification) Close() error { return c.data.Close() }

@@ -185,6 +185,7 @@ func dataConfig(r config.Run) datamodule.Config {
 	c.ImageSize, c.Batch, c.EvalBatch, c.Rect, c.DropLast = r.Training.ImgSz, r.BatchSize(), d.EvalBatch, d.Rect, d.DropLast
 	c.Seed, c.Epochs, c.Workers, c.Prefetch = r.Seed, r.Training.Epochs, loaderWorkers(r), d.Prefetch
 	c.Cache, c.CacheBytes, c.CacheDir, c.Decode, c.OnError = d.Cache, int64(d.CacheGB)<<30, d.CacheDir, d.Decode, d.OnError
+	c.AllowLinks, c.Masks, c.Index = d.AllowLinks, d.Masks, d.Index
 	c.Augment, c.Transforms = augment.Config(d.Augment), named(d.Transforms)
 	c.Sampler, c.Curriculum = datamodule.SamplerConfig(d.Sampler), datamodule.CurriculumConfig(d.Curriculum)
 	return c
@@ -210,7 +211,7 @@ func labelConfig(r config.Run) datamodule.ClassificationConfig {
 	c.Sampler, c.Curriculum, c.Epochs = datamodule.SamplerConfig(d.Sampler), datamodule.CurriculumConfig(d.Curriculum), r.Training.Epochs
 	c.Batch, c.EvalBatch, c.DropLast = r.BatchSize(), d.EvalBatch, d.DropLast
 	c.Seed, c.Workers, c.Prefetch = r.Seed, loaderWorkers(r), d.Prefetch
-	c.Cache, c.CacheBytes, c.OnError = d.Cache, int64(d.CacheGB)<<30, d.OnError
+	c.Cache, c.CacheBytes, c.OnError, c.AllowLinks = d.Cache, int64(d.CacheGB)<<30, d.OnError, d.AllowLinks
 	return c
 }
 

@@ -24,20 +24,40 @@ func (a *app) data() *cobra.Command {
 	return data
 }
 
-// detectionData opens the data of a configuration; keep adjusts it before.
-func (a *app) detectionData(overrides []string, adjust func(*datamodule.Config)) (*datamodule.Detection, error) {
-	s, err := pipeline.Compose(a.options(overrides))
+// dataset is data of either kind. Of pictures with classes, these count as boxes
+// around all of them.
+type dataset interface {
+	Classes() []wildtrain.Class
+	Splits() []string
+	Pictures(context.Context) ([]datamodule.Split, error)
+	Audit(context.Context, datamodule.LeakOptions) (*datamodule.Audit, error)
+	Close() error
+}
+
+// openData opens the data of a configuration: pictures with boxes, or with
+// classes where the format or the task says so.
+func (a *app) openData(overrides []string) (dataset, error) {
+	s, err := a.dataSettings(overrides)
 	if err != nil {
 		return nil, err
 	}
-	if adjust != nil {
-		adjust(&s.Data)
+	labels := s.Data.Source == datamodule.ROI || s.Data.Source == datamodule.Folder || slices.Contains(overrides, "task=classification")
+	if labels {
+		return datamodule.NewClassification(s.Labels)
 	}
 	return datamodule.NewDetection(s.Data)
 }
 
+// dataSettings are those that concern data. No batches are made: the size of
+// pictures, which a model would tell, does not matter.
+func (a *app) dataSettings(overrides []string) (pipeline.Settings, error) {
+	s, err := pipeline.Compose(a.options(overrides))
+	s.Data.ImageSize, s.Labels.ImageSize = datamodule.DefaultConfig().ImageSize, datamodule.DefaultClassification().ImageSize
+	return s, err
+}
+
 // chosen are the splits of data that a key names, all unless given.
-func chosen(ctx context.Context, d *datamodule.Detection, list string) ([]datamodule.Split, error) {
+func chosen(ctx context.Context, d dataset, list string) ([]datamodule.Split, error) {
 	splits, err := d.Pictures(ctx)
 	if err != nil || list == "" {
 		return splits, err
@@ -61,7 +81,8 @@ func (a *app) dataCheck() verb {
 		name: "check", short: "Report all that is wrong in data, what is in it and what is in two splits", settings: true,
 		keys: []key{{"distance", "BITS", false, fmt.Sprintf("how much near duplicates may differ, 0 to 15; %d unless given", leaks.Distance)}},
 		example: "wildtrain data check data.root=DATA\n" +
-			"wildtrain data check data.root=DATA data.format=coco distance=8 --json",
+			"wildtrain data check data.root=DATA data.format=coco distance=8 --json\n" +
+			"wildtrain data check data.root=DATA data.format=folder",
 		after: "Told are: labels that are wrong, with file and line; pictures that cannot be read; how many boxes each class has in each split; sizes of boxes and pictures; pictures that are, wholly or in part, in two splits. Errors end with exit code 1; warnings and leaks do not.",
 		json: []result{
 			{"root", "of the data"}, {"classes", "names in the order of class ids"},
@@ -74,7 +95,7 @@ func (a *app) dataCheck() verb {
 			if v.err != nil {
 				return v.err
 			}
-			d, err := a.detectionData(overrides, nil)
+			d, err := a.openData(overrides)
 			if err != nil {
 				return err
 			}
@@ -104,7 +125,7 @@ func (a *app) dataStats() verb {
 			"wildtrain data stats data.root=DATA split=train,val --json",
 		json: []result{{"split images pixels", "what was measured"}, {"mean std", "of red, green and blue, as shares of 255"}},
 		run: func(ctx context.Context, own map[string]string, overrides []string) error {
-			d, err := a.detectionData(overrides, nil)
+			d, err := a.openData(overrides)
 			if err != nil {
 				return err
 			}
@@ -156,7 +177,7 @@ func (a *app) dataShow() verb {
 			if v.err != nil {
 				return v.err
 			}
-			d, err := a.detectionData(overrides, nil)
+			d, err := a.openData(overrides)
 			if err != nil {
 				return err
 			}

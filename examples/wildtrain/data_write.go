@@ -9,7 +9,6 @@ import (
 	"strings"
 
 	"github.com/wildtrain/sdk/datamodule"
-	"github.com/wildtrain/sdk/pipeline"
 )
 
 // writing are the keys of verbs that write a new dataset.
@@ -51,7 +50,7 @@ func (a *app) dataConvert() verb {
 			if v.err != nil {
 				return v.err
 			}
-			d, err := a.detectionData(overrides, nil)
+			d, err := a.openData(overrides)
 			if err != nil {
 				return err
 			}
@@ -75,7 +74,7 @@ func (a *app) dataConvert() verb {
 }
 
 // divide makes new splits of all pictures.
-func (a *app) divide(ctx context.Context, d *datamodule.Detection, splits []datamodule.Split, own map[string]string, seed uint64) ([]datamodule.Split, error) {
+func (a *app) divide(ctx context.Context, d dataset, splits []datamodule.Split, own map[string]string, seed uint64) ([]datamodule.Split, error) {
 	c := datamodule.SplitConfig{Seed: seed}
 	shares := []*float64{&c.Train, &c.Val, &c.Test}
 	fields := strings.Split(own["splits"], ",")
@@ -183,20 +182,19 @@ func (a *app) dataTile() verb {
 
 // toTile opens what is to be cut: a dataset, or pictures as they are.
 func (a *app) toTile(ctx context.Context, own map[string]string, overrides []string, t *datamodule.TileConfig) (*datamodule.Detection, []datamodule.Split, error) {
-	byWindow := func(c *datamodule.Config) { c.ByWindow = true }
+	s, err := a.dataSettings(overrides)
+	if err != nil {
+		return nil, nil, err
+	}
+	s.Data.ByWindow = true
 	if own["source"] == "" {
-		d, err := a.detectionData(overrides, byWindow)
+		d, err := datamodule.NewDetection(s.Data)
 		if err != nil {
 			return nil, nil, err
 		}
 		splits, err := chosen(ctx, d, own["split"])
 		return d, splits, err
 	}
-	s, err := pipeline.Compose(a.options(overrides))
-	if err != nil {
-		return nil, nil, err
-	}
-	byWindow(&s.Data)
 	d, err := datamodule.Images(s.Data, sources(own["source"])...)
 	if err != nil {
 		return nil, nil, err
