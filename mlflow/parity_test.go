@@ -29,7 +29,7 @@ import (
 func peerPython(t *testing.T, release string) string {
 	dir := os.Getenv("WILDTRAIN_MLFLOW_PEERS")
 	if dir == "" {
-		t.Skip("WILDTRAIN_MLFLOW_PEERS is not set: see parity/README.md")
+		t.Skip("WILDTRAIN_MLFLOW_PEERS is not set: see parity/mlflow-setup.sh")
 	}
 	return filepath.Join(dir, release, "bin", "python")
 }

@@ -165,6 +165,8 @@ func (r *Recorder) begin(ctx context.Context) error {
 		return errors.New("mlflow: start run: the store refused it; the warning before says why")
 	case err != nil && ctx.Err() != nil:
 		return ctx.Err()
+	case denied(err):
+		return err
 	case err != nil:
 		r.log.Warn("mlflow: the store does not answer; what is recorded waits on disk", "store", r.store.URI(), "spool", r.spool.dir, "error", err)
 	}
@@ -202,29 +204,42 @@ func (r *Recorder) RunID() string {
 // Names are brought into the form that MLflow takes. The error tells of values
 // lost since the last call, because the queue was full.
 func (r *Recorder) Log(_ context.Context, step int64, values ...wildtrain.Value) error {
-	b, now := &Batch{Metrics: make([]Metric, len(values))}, Now()
-	for i, v := range values {
-		b.Metrics[i] = Metric{Key: CleanKey(v.Name), Value: v.Value, Timestamp: now, Step: step}
+	now := Now()
+	var errs []error
+	for part := range slices.Chunk(values, maxBatchMetrics) {
+		b := &Batch{Metrics: make([]Metric, len(part))}
+		for i, v := range part {
+			b.Metrics[i] = Metric{Key: CleanKey(v.Name), Value: v.Value, Timestamp: now, Step: step}
+		}
+		errs = append(errs, r.put(record{Batch: b}, len(part)))
 	}
-	return r.put(record{Batch: b}, len(values))
+	return errors.Join(errs...)
 }
 
 // SetTags sets tags of the run.
 func (r *Recorder) SetTags(tags map[string]string) error {
-	b := &Batch{}
-	for _, k := range slices.Sorted(maps.Keys(tags)) {
-		b.Tags = append(b.Tags, Tag{CleanKey(k), cut(tags[k], maxTag)})
+	var errs []error
+	for keys := range slices.Chunk(slices.Sorted(maps.Keys(tags)), maxBatchTags) {
+		b := &Batch{}
+		for _, k := range keys {
+			b.Tags = append(b.Tags, Tag{CleanKey(k), cut(tags[k], maxTag)})
+		}
+		errs = append(errs, r.put(record{Batch: b}, len(keys)))
 	}
-	return r.put(record{Batch: b}, len(tags))
+	return errors.Join(errs...)
 }
 
 // LogParams writes params; those that are there keep their value.
 func (r *Recorder) LogParams(params map[string]string) error {
-	b := &Batch{}
-	for _, k := range slices.Sorted(maps.Keys(params)) {
-		b.Params = append(b.Params, Param{CleanKey(k), cut(params[k], maxParam)})
+	var errs []error
+	for keys := range slices.Chunk(slices.Sorted(maps.Keys(params)), maxBatchParams) {
+		b := &Batch{}
+		for _, k := range keys {
+			b.Params = append(b.Params, Param{CleanKey(k), cut(params[k], maxParam)})
+		}
+		errs = append(errs, r.put(record{Batch: b}, len(keys)))
 	}
-	return r.put(record{Batch: b}, len(params))
+	return errors.Join(errs...)
 }
 
 // LogInputs notes data sets that the run uses.

@@ -108,7 +108,6 @@ func (r *Recorder) Close() error {
 	err := r.Flush(context.Background())
 	r.mu.Lock()
 	r.closed = true
-	refused := r.sender.refused
 	r.mu.Unlock()
 	signal(r.wake)
 	<-r.written
@@ -121,7 +120,7 @@ func (r *Recorder) Close() error {
 	r.others.Wait()
 	timer.Stop()
 	r.stop()
-	if refused > 0 {
+	if refused := r.sender.refused; refused > 0 { // the sender has ended
 		err = errors.Join(err, fmt.Errorf("mlflow: %d records were refused by the store; they are kept in %s", refused, filepath.Join(r.spool.dir, refusedFile)))
 	}
 	r.mu.Lock()

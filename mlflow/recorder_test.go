@@ -171,6 +171,7 @@ func TestWhatTheStoreRefusesIsKeptAndSaid(t *testing.T) {
 	require.NoError(t, r.LogParams(map[string]string{"lr": "1"}))
 	require.NoError(t, r.LogParams(map[string]string{"lr": "2", "batch": "4"}))
 	require.NoError(t, r.Log(t.Context(), 1, values(1)...))
+	require.NoError(t, r.Log(t.Context(), 1, slices.Repeat([]wildtrain.Value{{Name: "many"}}, 2500)...))
 	r.End(nil)
 	err = r.Close()
 	require.ErrorContains(t, err, "1 records were refused")

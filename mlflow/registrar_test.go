@@ -26,7 +26,7 @@ func (weights) Info(string) (wildtrain.Info, bool) {
 func (weights) Read(_ string, dst []byte) error { copy(dst, "12345678"); return nil }
 func (weights) Write(_ string, _ []byte) error  { return nil }
 
-var about = wildtrain.Description{Task: "detection", Architecture: "yolo11n", Classes: []string{"kudu", "oryx: \"é\""}, InputSize: [2]int{32, 32}, License: "Apache-2.0"}
+var about = wildtrain.Description{Task: "detection", Architecture: "yolo11n", Classes: []string{"kudu", "oryx: \"é\""}, InputSize: [2]int{8, 8}, License: "Apache-2.0"}
 
 func modelDir(t *testing.T, extra ...string) string {
 	run, err := checkpoint.CreateRun(t.TempDir(), "e", "r")

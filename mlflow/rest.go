@@ -19,6 +19,9 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"modernc.org/sqlite"
+	sqlite3 "modernc.org/sqlite/lib"
 )
 
 // maxAnswer bounds what is read of one JSON answer: 50,000 runs with many metrics are far smaller.
@@ -176,9 +179,24 @@ func Transient(err error) bool {
 	return errors.As(err, &lost) || isBusy(err)
 }
 
-// isBusy tells a SQLite file that another process holds for too long.
+// isBusy tells a SQLite file that cannot be written now: another process holds
+// it, the disk is full or gone.
 func isBusy(err error) bool {
-	return err != nil && (strings.Contains(err.Error(), "SQLITE_BUSY") || strings.Contains(err.Error(), "database is locked"))
+	var e *sqlite.Error
+	if !errors.As(err, &e) {
+		return false
+	}
+	switch e.Code() & 0xff { // the primary code, see sqlite.org/rescode.html
+	case sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_FULL, sqlite3.SQLITE_CANTOPEN:
+		return true
+	}
+	return false
+}
+
+// denied tells a store that does not let us in: with other credentials it would.
+func denied(err error) bool {
+	var e *Error
+	return errors.As(err, &e) && (e.Status == http.StatusUnauthorized || e.Status == http.StatusForbidden)
 }
 
 // unreachable is a request that got no answer.

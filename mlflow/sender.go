@@ -42,7 +42,7 @@ func (s *sender) send(ctx context.Context, list []record) error {
 		return err
 	}
 	err := s.deliver(ctx, list)
-	if err == nil || Transient(err) || ctx.Err() != nil {
+	if err == nil || passing(err) || ctx.Err() != nil {
 		return err
 	}
 	if len(list) > 1 { // find the one that is wrong
@@ -56,6 +56,10 @@ func (s *sender) send(ctx context.Context, list []record) error {
 	s.log.Warn("mlflow: a record was refused and is lost", "reason", err, "kept in", s.spool.dir)
 	return s.spool.refuse(list[0], err)
 }
+
+// passing tells an error after which a record waits in the spool: it may be
+// taken later, or with other credentials.
+func passing(err error) bool { return Transient(err) || denied(err) }
 
 // split makes one record of every item.
 func (b *Batch) split() (out []record) {
@@ -185,7 +189,7 @@ func (s *sender) drain(ctx context.Context) error {
 		case err == nil:
 			wait = time.Second
 			continue
-		case ctx.Err() != nil || !Transient(err):
+		case ctx.Err() != nil || !passing(err):
 			return err
 		}
 		select {

@@ -13,8 +13,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-
-	_ "modernc.org/sqlite" // the driver
 )
 
 // The schemas as MLflow itself creates them; testdata/schema.py made the files.

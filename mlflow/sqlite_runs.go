@@ -16,7 +16,6 @@ const (
 	tagUser      = "mlflow.user"
 	tagParent    = "mlflow.parentRunId"
 	tagContext   = "mlflow.data.context"
-	tagNote      = "mlflow.note.content"
 	tagSource    = "mlflow.source.name"
 	tagSourceIs  = "mlflow.source.type"
 	tagCommit    = "mlflow.source.git.commit"
