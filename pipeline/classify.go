@@ -42,6 +42,9 @@ func (classifier) build(s Settings, classes []string, weights *checkpoint.File, 
 	}
 	cfg.Device, cfg.Precision, cfg.ChannelsLast, cfg.Partial = c.device, c.precision, c.channelsLast, s.Model.Partial
 	cfg.Loss, cfg.UnfreezeEvery = s.Model.Loss, s.Model.UnfreezeEvery
+	if len(cfg.Loss.Counts) == 0 { // nothing is trained, and so nothing counted
+		cfg.Loss.Weights = classification.Unweighted
+	}
 	if s.Model.ImageSize > 0 {
 		cfg.Input.Height, cfg.Input.Width = s.Model.ImageSize, s.Model.ImageSize
 	}
