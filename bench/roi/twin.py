@@ -9,6 +9,7 @@ epoch of warm-up, cosine to 1 %, gradients clipped at 10. The epoch with the bes
 import copy
 import json
 import math
+import os
 import pathlib
 import sys
 import time
@@ -25,7 +26,7 @@ epochs = int(sys.argv[5]) if len(sys.argv) > 5 else 8
 rate = {"resnet18": 1e-3, "vit_small_patch16_224": 3e-4}[name]
 mean, std = ([0.5] * 3, [0.5] * 3) if name.startswith("vit") else ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
 torch.manual_seed(seed)
-torch.set_num_threads(2)
+torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "2")))
 
 
 class Crops(torch.utils.data.Dataset):
