@@ -229,6 +229,7 @@ func TrialRun(t *tune.Trial) string {
 // configurations. It holds all that the trials had in common, too.
 func (t *Tuning) WriteBest(file string, trial *tune.Trial) error {
 	o := t.options
+	o.Overrides = t.overrides(nil)
 	var groups, values []string
 	c, err := Tree(o)
 	if err != nil {
@@ -237,7 +238,7 @@ func (t *Tuning) WriteBest(file string, trial *tune.Trial) error {
 	for _, line := range t.overrides(trial.External()) {
 		key, value, ok := strings.Cut(strings.TrimLeft(line, "+"), "=")
 		switch {
-		case !ok || strings.HasPrefix(line, "~"):
+		case !ok || strings.HasPrefix(line, "~") || key == "name": // a run's own
 		case len(c.Options(key)) > 0:
 			groups = append(groups, "  - override /"+key+": "+value)
 		default:

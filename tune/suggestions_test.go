@@ -18,10 +18,7 @@ import (
 // suggestion is compared, then replaced by Optuna's, so that every one is asked
 // on Optuna's own history.
 
-const (
-	goldenSeeds  = 2
-	goldenTrials = 60
-)
+const goldenTrials = 60
 
 // replay checks one case against the numbers of a golden file.
 type replay struct {
@@ -256,17 +253,25 @@ type goldenCase struct {
 
 func runCases(t *testing.T, file string, cases []goldenCase) {
 	want := readGolden(t, file)
-	for _, c := range cases {
-		params := 6
+	params := func(c goldenCase) int {
 		if c.name == "conditional" || c.name == "group" {
-			params = 3
+			return 3
 		}
-		size := params * goldenTrials
-		part := want[:size*goldenSeeds]
-		want = want[size*goldenSeeds:]
+		return 6
+	}
+	each := 0
+	for _, c := range cases {
+		each += params(c) * goldenTrials
+	}
+	seeds := len(want) / each
+	require.Greater(t, seeds, 1)
+	for _, c := range cases {
+		size := params(c) * goldenTrials
+		part := want[:size*seeds]
+		want = want[size*seeds:]
 		t.Run(c.name, func(t *testing.T) {
 			worst := 0.0
-			for seed := range goldenSeeds {
+			for seed := range seeds {
 				t.Run(fmt.Sprint(seed), func(t *testing.T) {
 					r := &replay{t: t, want: part[seed*size : (seed+1)*size]}
 					c.run(r, r.study(c.sampler(seed), c.directions(seed)...))

@@ -1,11 +1,11 @@
-"""Writes decisions.gz: what Optuna's pruners decide on 1,000 random tables.
+"""Writes decisions.gz: what Optuna's pruners decide on random tables.
 
-    DIR/bin/python decisions.py     (DIR of parity/setup_optuna.sh)
+    DIR/bin/python decisions.py [TABLES]     (DIR of parity/setup_optuna.sh; 1000 unless given)
 Tables come from numpy.random.RandomState(table), whose stream the Go test has,
 too; the file holds a line of 0 and 1 for each pruner and table.
 Made with numpy 2.4.6, optuna 5.0.0.
 """
-import gzip, math, os, warnings
+import gzip, math, os, sys, warnings
 
 warnings.simplefilter("ignore")
 import numpy as np
@@ -27,6 +27,7 @@ PRUNERS = [
     lambda: P.ThresholdPruner(lower=0.3, upper=3.5, n_warmup_steps=1, interval_steps=2),
 ]
 TRIALS, STEPS = 9, 12
+TABLES = int(sys.argv[1]) if len(sys.argv) > 1 else 1000
 
 
 def run(table, pruner):
@@ -61,7 +62,7 @@ def run(table, pruner):
 
 lines = []
 for make in PRUNERS:
-    for table in range(1000):
+    for table in range(TABLES):
         lines.append(run(table, make()))
 path = os.path.join(os.path.dirname(os.path.abspath(__file__)), "decisions.gz")
 with open(path, "wb") as raw, gzip.GzipFile("", "wb", 9, raw, mtime=0) as f:

@@ -29,7 +29,7 @@ warnings.simplefilter("ignore")
 import optuna
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
-SEEDS, TRIALS = 50, 60
+SEEDS, TRIALS = int(sys.argv[1]) if len(sys.argv) > 1 else 50, 60
 
 
 def mixed(t):
