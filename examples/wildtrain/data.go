@@ -24,9 +24,9 @@ func (a *app) data() *cobra.Command {
 	return data
 }
 
-// dataset is data of either kind. Of pictures with classes, these count as boxes
+// pictures is data of either kind. Of pictures with classes, these count as boxes
 // around all of them.
-type dataset interface {
+type pictures interface {
 	Classes() []wildtrain.Class
 	Splits() []string
 	Pictures(context.Context) ([]datamodule.Split, error)
@@ -36,7 +36,7 @@ type dataset interface {
 
 // openData opens the data of a configuration: pictures with boxes, or with
 // classes where the format or the task says so.
-func (a *app) openData(overrides []string) (dataset, error) {
+func (a *app) openData(overrides []string) (pictures, error) {
 	s, err := a.dataSettings(overrides)
 	if err != nil {
 		return nil, err
@@ -57,7 +57,7 @@ func (a *app) dataSettings(overrides []string) (pipeline.Settings, error) {
 }
 
 // chosen are the splits of data that a key names, all unless given.
-func chosen(ctx context.Context, d dataset, list string) ([]datamodule.Split, error) {
+func chosen(ctx context.Context, d pictures, list string) ([]datamodule.Split, error) {
 	splits, err := d.Pictures(ctx)
 	if err != nil || list == "" {
 		return splits, err

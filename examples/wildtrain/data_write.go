@@ -74,7 +74,7 @@ func (a *app) dataConvert() verb {
 }
 
 // divide makes new splits of all pictures.
-func (a *app) divide(ctx context.Context, d dataset, splits []datamodule.Split, own map[string]string, seed uint64) ([]datamodule.Split, error) {
+func (a *app) divide(ctx context.Context, d pictures, splits []datamodule.Split, own map[string]string, seed uint64) ([]datamodule.Split, error) {
 	c := datamodule.SplitConfig{Seed: seed}
 	shares := []*float64{&c.Train, &c.Val, &c.Test}
 	fields := strings.Split(own["splits"], ",")
