@@ -124,3 +124,23 @@ func write(t *testing.T, h Heat, im wildtrain.Image, path string) {
 	require.NoError(t, err)
 	require.Equal(t, 64, back.Bounds().Dx())
 }
+
+// Every family's feature map can be explained.
+func TestGradCAMOfEveryFamily(t *testing.T) {
+	for _, name := range []string{"mobilenet_v3_small", "efficientnet_b0", "regnet_y_400mf", "swin_t", "convnext_tiny", "vit_small_patch14_reg4_dinov2"} {
+		t.Run(name, func(t *testing.T) {
+			size := 64
+			if name == "vit_small_patch14_reg4_dinov2" {
+				size = 56
+			}
+			m := small(t, name, func(c *Config) { c.Input.Height, c.Input.Width = size, size })
+			heat, err := m.GradCAM(context.Background(), colourBatch(0, 2, size), nil)
+			require.NoError(t, err)
+			require.Len(t, heat, 2)
+			require.Len(t, heat[1].Values, size*size)
+			for _, v := range heat[0].Values {
+				require.True(t, v >= 0 && v <= 1, "%v", v)
+			}
+		})
+	}
+}
