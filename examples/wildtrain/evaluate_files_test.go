@@ -181,3 +181,18 @@ func TestEvaluateCompare(t *testing.T) {
 	require.Equal(t, failed, code)
 	require.Contains(t, stderr, "holds no evaluation")
 }
+
+// What a model's evaluation leaves behind is compared without the model.
+func TestEvaluateCompareOfModels(t *testing.T) {
+	run, one, two := trained(t), t.TempDir(), t.TempDir()
+	must(t, "evaluate", "weights="+run, "out="+one)
+	must(t, "evaluate", "weights="+run, "out="+two, "evaluation.conf=0.2")
+	for _, name := range []string{report.Saved, "report.md", "report.json", "classes.csv", "counts.csv", "plots/confusion.png", "predictions/fiftyone.json", "predictions/label_studio.json"} {
+		require.FileExists(t, filepath.Join(one, name))
+	}
+	got := object(t, "evaluate", "compare", one, two, "resamples=20")
+	first := got["differences"].([]any)[0].(map[string]any)
+	numbers := object(t, "evaluate", "weights="+run, "out="+t.TempDir())
+	require.Equal(t, "AP", first["name"])
+	require.InDelta(t, numbers["AP"], first["a"], 1e-9)
+}
