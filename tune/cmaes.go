@@ -44,13 +44,15 @@ func NewCMAES(seed uint64) *CMAES {
 // cmaKey holds the generation of a trial. Optuna's own key is of another format.
 const cmaKey = "wildtrain:cma:generation"
 
-// Start implements Starter.
-func (c *CMAES) Start(ctx context.Context, d *Draft) error {
-	c.start(d.Trial.Number)
-	if c.perTrial {
-		c.random.PerTrial()
-	}
-	return c.random.Start(ctx, d)
+// PerTrial gives every trial a stream of its own.
+func (c *CMAES) PerTrial() {
+	c.source.PerTrial()
+	c.random.PerTrial()
+}
+
+func (c *CMAES) streamFor(number, call int) {
+	c.source.streamFor(number, call)
+	c.random.streamFor(number, call)
 }
 
 // Relative implements Sampler.

@@ -28,13 +28,15 @@ func NewGP(seed uint64) *GP {
 	return &GP{source: newSource(seed), random: NewRandom(seed + 1), Startup: 10, Candidates: 2048}
 }
 
-// Start implements Starter.
-func (g *GP) Start(ctx context.Context, d *Draft) error {
-	g.start(d.Trial.Number)
-	if g.perTrial {
-		g.random.PerTrial()
-	}
-	return g.random.Start(ctx, d)
+// PerTrial gives every trial a stream of its own.
+func (g *GP) PerTrial() {
+	g.source.PerTrial()
+	g.random.PerTrial()
+}
+
+func (g *GP) streamFor(number, call int) {
+	g.source.streamFor(number, call)
+	g.random.streamFor(number, call)
 }
 
 // Independent implements Sampler.

@@ -157,12 +157,6 @@ type BruteForce struct{ source }
 // NewBruteForce draws among unexplored branches with a seed below 2³².
 func NewBruteForce(seed uint64) *BruteForce { return &BruteForce{newSource(seed)} }
 
-// Start implements Starter.
-func (b *BruteForce) Start(_ context.Context, d *Draft) error {
-	b.start(d.Trial.Number)
-	return nil
-}
-
 // Relative implements Sampler: nothing is sampled together.
 func (b *BruteForce) Relative(context.Context, *Draft) (map[string]Param, error) { return nil, nil }
 

@@ -22,6 +22,7 @@ type Live struct {
 	mu       sync.Mutex
 	trial    *Trial // own copy, pending changes included
 	drawn    bool   // relative is there
+	calls    int    // of the sampler
 	relative map[string]Param
 	pending  []Change
 	flush    *time.Timer
@@ -166,6 +167,10 @@ func (l *Live) sample(ctx context.Context, f func(*Draft) error) error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if own, ok := s.options.Sampler.(interface{ streamFor(number, call int) }); ok {
+		own.streamFor(l.trial.Number, l.calls)
+		l.calls++
+	}
 	if fl, ok := s.options.Pruner.(Filterer); ok {
 		v = fl.Filter(v, l.trial)
 	}

@@ -32,12 +32,6 @@ func NewNSGA2(seed uint64) *NSGA2 {
 
 const generationKey = "NSGAIISampler:generation"
 
-// Start implements Starter.
-func (n *NSGA2) Start(_ context.Context, d *Draft) error {
-	n.start(d.Trial.Number)
-	return nil
-}
-
 // Independent implements Sampler.
 func (n *NSGA2) Independent(_ context.Context, _ *Draft, _ string, dist Distribution) (float64, error) {
 	return drawUniform(n.rng, dist), nil
@@ -88,7 +82,7 @@ func (n *NSGA2) parentsOf(v *View) (generation int, parents []*Trial) {
 			return g, parents
 		}
 		if n.parents[g+1] == nil {
-			n.parents[g+1] = elite(v, append(slices.Clone(members[g]), parents...), n.Population)
+			n.parents[g+1] = elite(v, append(slices.Clone(members[g][:n.Population]), parents...), n.Population)
 		}
 		parents = n.parents[g+1]
 	}

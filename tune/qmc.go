@@ -26,8 +26,7 @@ func NewQMC(seed uint64) *QMC {
 	return q
 }
 
-// Start implements Starter.
-func (q *QMC) Start(ctx context.Context, d *Draft) error { return q.random.Start(ctx, d) }
+func (q *QMC) streamFor(number, call int) { q.random.streamFor(number, call) }
 
 // Relative implements Sampler.
 func (q *QMC) Relative(_ context.Context, d *Draft) (map[string]Param, error) {

@@ -28,16 +28,12 @@ func newSource(seed uint64) source { return source{seed: seed, rng: newStream(se
 // Without it the stream is Optuna's.
 func (s *source) PerTrial() { s.perTrial = true }
 
-func (s *source) start(number int) {
+// streamFor begins the stream of one call for a trial: trials that run at the
+// same time ask in any order.
+func (s *source) streamFor(number, call int) {
 	if s.perTrial {
-		s.rng.reseed(uint32(trialSeed(s.seed, number)))
+		s.rng.reseed(uint32(trialSeed(trialSeed(s.seed, number), call)))
 	}
-}
-
-// Start implements Starter.
-func (r *Random) Start(_ context.Context, d *Draft) error {
-	r.start(d.Trial.Number)
-	return nil
 }
 
 // Relative implements Sampler: nothing is sampled together.

@@ -14,6 +14,9 @@ type intersection struct {
 
 // of returns a fresh map. pruned says whether pruned trials count.
 func (s *intersection) of(v *View, pruned bool) map[string]Distribution {
+	if n := len(v.Trials); n == 0 || v.Trials[n-1].Number+1 < s.next {
+		s = &intersection{} // an earlier trial asks, which sees less
+	}
 	next := -1
 	for _, t := range slices.Backward(v.Trials) {
 		if t.State == Failed || t.State == Pruned && !pruned {
@@ -53,6 +56,9 @@ type groups struct {
 }
 
 func (g *groups) of(v *View) []map[string]Distribution {
+	if n := len(v.Trials); n == 0 || v.Trials[n-1].Number+1 < g.next {
+		g = &groups{} // an earlier trial asks, which sees less
+	}
 	next := g.next
 	settled := true
 	for _, t := range v.Trials {

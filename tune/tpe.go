@@ -58,13 +58,15 @@ func NewTPE4(seed uint64) *TPE {
 // pending suggestions.
 const relativeKey = "tpe:relative_params"
 
-// Start implements Starter.
-func (t *TPE) Start(ctx context.Context, d *Draft) error {
-	t.start(d.Trial.Number)
-	if t.perTrial {
-		t.random.PerTrial()
-	}
-	return t.random.Start(ctx, d)
+// PerTrial gives every trial a stream of its own.
+func (t *TPE) PerTrial() {
+	t.source.PerTrial()
+	t.random.PerTrial()
+}
+
+func (t *TPE) streamFor(number, call int) {
+	t.source.streamFor(number, call)
+	t.random.streamFor(number, call)
 }
 
 func (t *TPE) joint(v *View) bool {
