@@ -21,17 +21,22 @@ const attempts = 4
 // maxBytes bounds a file of weights.
 const maxBytes = 16 << 30
 
+// maxSilence is how long a server may send nothing before the transfer counts as
+// broken.
+const maxSilence = time.Minute
+
 // transfer is one file on its way, kept in path+".part" until it is whole.
 type transfer struct {
 	Request
 	source Source
 	part   string
-	etag   string // of the server's file, so that pieces of two files do not mix
+	etag   string        // of the server's file, so that pieces of two files do not mix
+	quiet  time.Duration // maxSilence
 }
 
 // fetch gets a file to path and returns its SHA-256.
 func (r Request) fetch(ctx context.Context, s Source, path string) (string, error) {
-	t := &transfer{Request: r, source: s, part: path + ".part"}
+	t := &transfer{Request: r, source: s, part: path + ".part", quiet: maxSilence}
 	if s.SHA256 == "" { // what is left of an earlier transfer could be of another file
 		if err := os.Remove(t.part); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return "", err
@@ -67,7 +72,15 @@ func (r Request) fetch(ctx context.Context, s Source, path string) (string, erro
 }
 
 // attempt goes on where the part ends; again tells that a further attempt may help.
-func (t *transfer) attempt(ctx context.Context) (again bool, err error) {
+func (t *transfer) attempt(parent context.Context) (again bool, err error) {
+	ctx, cancel := context.WithCancel(parent)
+	defer cancel()
+	alarm := time.AfterFunc(t.quiet, cancel)
+	defer func() {
+		if !alarm.Stop() && err != nil && parent.Err() == nil {
+			again, err = true, fmt.Errorf("nothing came for %v", t.quiet)
+		}
+	}()
 	f, err := os.OpenFile(t.part, os.O_WRONLY|os.O_CREATE, 0o644)
 	if err != nil {
 		return false, err
@@ -100,7 +113,7 @@ func (t *transfer) attempt(ctx context.Context) (again bool, err error) {
 	if _, err := f.Seek(have, io.SeekStart); err != nil {
 		return false, err
 	}
-	return t.copy(f, reply, have)
+	return t.copy(f, reply, have, func() { alarm.Reset(t.quiet) })
 }
 
 // ask sends the request for what comes after the first have bytes.
@@ -144,7 +157,7 @@ func (t *transfer) learn(h http.Header) {
 	}
 }
 
-func (t *transfer) copy(f *os.File, reply *http.Response, have int64) (again bool, err error) {
+func (t *transfer) copy(f *os.File, reply *http.Response, have int64, alive func()) (again bool, err error) {
 	total := int64(-1)
 	if reply.ContentLength >= 0 {
 		total = have + reply.ContentLength
@@ -152,7 +165,7 @@ func (t *transfer) copy(f *os.File, reply *http.Response, have int64) (again boo
 	if total > maxBytes {
 		return false, fmt.Errorf("%d bytes are more than %d", total, int64(maxBytes))
 	}
-	w := &counter{w: f, done: have, total: total, show: t.Progress}
+	w := &counter{w: f, done: have, total: total, show: t.Progress, alive: alive}
 	n, err := io.Copy(w, io.LimitReader(reply.Body, maxBytes-have))
 	if w.err != nil { // of our disk
 		return false, w.err
@@ -171,12 +184,14 @@ type counter struct {
 	w           io.Writer
 	done, total int64
 	show        func(done, total int64)
+	alive       func() // called with every piece
 	err         error
 }
 
 func (c *counter) Write(b []byte) (int, error) {
 	n, err := c.w.Write(b)
 	c.done, c.err = c.done+int64(n), err
+	c.alive()
 	if c.show != nil {
 		c.show(c.done, c.total)
 	}

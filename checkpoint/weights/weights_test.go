@@ -380,3 +380,23 @@ func TestDamagedRecord(t *testing.T) {
 	require.ErrorContains(t, err, path+recordSuffix)
 	require.ErrorContains(t, err, "unexpected end of JSON input")
 }
+
+// A server that falls silent is not waited for for ever.
+func TestSilence(t *testing.T) {
+	hang := make(chan struct{})
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Length", "100")
+		_, _ = w.Write(make([]byte, 10))
+		w.(http.Flusher).Flush()
+		<-hang
+	}))
+	defer server.Close()
+	defer close(hang)
+	x := &transfer{Request: Request{Client: http.DefaultClient}, source: Source{Address: server.URL + "/x"}, part: filepath.Join(t.TempDir(), "x.part"), quiet: 100 * time.Millisecond}
+	again, err := x.attempt(t.Context())
+	require.True(t, again)
+	require.ErrorContains(t, err, "nothing came for 100ms")
+	info, err := os.Stat(x.part)
+	require.NoError(t, err)
+	require.Equal(t, int64(10), info.Size(), "what came is kept")
+}
