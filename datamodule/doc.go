@@ -8,10 +8,16 @@
 // letterboxed. What a loader yields depends on the seed, the epoch and the
 // position only, never on the number of workers.
 //
-// Convert writes what was read in another format, Tile cuts large pictures.
+// Classification is one of pictures with classes: WilData's ROI exports, image
+// folders and tables, or crops around the boxes of any of the above, cut while
+// training, and windows without an animal.
+//
+// Audit reports all that is wrong, what is there, and what is in two splits;
+// WriteGallery makes a page to look at it. Convert writes what was read in another format, Tile cuts large pictures.
 // MakeSplits divides pictures so that none of a group (a flight, a folder, tiles
 // of one picture) is in two splits; FindLeaks looks for pictures that are.
-// Summarize and MeasurePixels tell what is in the data.
+// Summarize and MeasurePixels tell what is in the data. An orthomosaic of any size
+// is tiled in bounded memory.
 //
 // Images is a source for prediction: a file, a folder, a glob.
 //
