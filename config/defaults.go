@@ -471,6 +471,9 @@ func (c *choices) mustChoose(d *entry) error {
 	return c.entryError(d, "an option of %s must be chosen: %s", d.overrideKey(), strings.Join(c.repo.list(d.groupPath(), false), ", "))
 }
 
+// shownOptions is how many options of a group an error lists beside a near one.
+const shownOptions = 24
+
 func (c *choices) notFound(t *tree) error {
 	d := t.node
 	var x *Error
@@ -481,10 +484,13 @@ func (c *choices) notFound(t *tree) error {
 		x = c.entryError(d, "config %q not found", d.configPath())
 		options := c.repo.list(d.groupPath(), false)
 		name, _ := d.name()
-		if len(options) > 0 {
+		x.Hint = didYouMean(name, options)
+		switch n := len(options); {
+		case n > shownOptions && x.Hint != "":
+			x.Message += fmt.Sprintf("; %q has %d options", d.groupPath(), n)
+		case n > 0:
 			x.Message += fmt.Sprintf("; %q has %s", d.groupPath(), strings.Join(options, ", "))
 		}
-		x.Hint = didYouMean(name, options)
 	}
 	var dirs []string
 	for _, s := range c.repo.sources {
