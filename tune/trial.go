@@ -150,15 +150,22 @@ func (t *Trial) Constraints() map[string]float64 {
 			out[key] = f
 		}
 	}
-	if v, err := pyjson.Parse(t.SystemAttrs[constraintKey]); err == nil {
+	if text, ok := t.SystemAttrs[constraintKey]; ok {
+		v, err := pyjson.Parse(text)
 		list, _ := v.([]any)
+		if err != nil { // an attribute of that name that is something else
+			list = nil
+		}
 		for i, c := range list {
 			set(strconv.Itoa(i), c)
 		}
 	}
 	for key, text := range t.SystemAttrs {
 		name, ok := strings.CutPrefix(key, constraintKey+":")
-		if v, err := pyjson.Parse(text); ok && err == nil {
+		if !ok {
+			continue
+		}
+		if v, err := pyjson.Parse(text); err == nil {
 			set(name, v)
 		}
 	}
