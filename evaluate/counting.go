@@ -20,8 +20,7 @@ type PictureCount struct {
 func (d *Detection) PictureCounts() []PictureCount {
 	names := d.cfg.classNames()
 	pictures := d.sorted()
-	m := newMatcher(d.cfg)
-	at := thresholdIndex(m.ious, d.cfg.IoU)
+	m := newCounter(d.cfg)
 	out := make([]PictureCount, len(pictures))
 	for i, p := range pictures {
 		out[i] = PictureCount{ID: p.id, Group: p.group, Truth: make([]int, len(names)), Found: make([]int, len(names))}
@@ -35,7 +34,7 @@ func (d *Detection) PictureCounts() []PictureCount {
 	leasts := d.cfg.leasts()
 	for c, cm := range m.run(pictures, len(names)) {
 		for k, score := range cm.score {
-			if score >= leasts[c] && cm.skip[0][k]>>at&1 == 0 {
+			if score >= leasts[c] && cm.skip[0][k]&1 == 0 {
 				out[cm.picture[k]].Found[c]++
 			}
 		}

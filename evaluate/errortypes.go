@@ -79,6 +79,8 @@ func (d *Detection) Errors(cfg ErrorConfig) (*ErrorReport, error) {
 	for _, p := range d.sorted() {
 		in.picture(p)
 	}
+	// Sorted once: what is taken of it below keeps the order.
+	slices.SortStableFunc(in.dets, func(a, b judged) int { return cmp.Compare(b.score, a.score) })
 	report := &ErrorReport{AP: in.ap("")}
 	for _, kind := range ErrorTypes() {
 		c := ErrorCount{Type: kind}
@@ -193,18 +195,12 @@ func (in *inspection) judge(j *judged, truth []item, ious []float64, first int) 
 	}
 }
 
-// outcome is a detection as average precision sees it.
-type outcome struct {
-	score float64
-	tp    bool
-}
-
 // ap is the mean over classes of 101-point average precision if the mistakes
 // of one kind were repaired: a wrong class or place becomes the finding of its
 // object if nothing else found it (the highest score repairs it, others go);
 // the other false positives go; missed objects are not asked for.
 func (in *inspection) ap(repair ErrorType) float64 {
-	lists := make([][]outcome, in.classes)
+	lists := make([][]bool, in.classes) // right or wrong, by falling score
 	objects := make([]int, in.classes)
 	for _, o := range in.objects {
 		if repair != Missed || o.found || o.covered {
@@ -223,10 +219,10 @@ func (in *inspection) ap(repair ErrorType) float64 {
 	for i, j := range in.dets {
 		switch {
 		case repair == "" || j.kind != repair:
-			lists[j.class] = append(lists[j.class], outcome{j.score, j.tp})
+			lists[j.class] = append(lists[j.class], j.tp)
 		case j.object >= 0 && !in.objects[j.object].found && winner[j.object] == i:
 			c := in.objects[j.object].class
-			lists[c] = append(lists[c], outcome{j.score, true})
+			lists[c] = append(lists[c], true)
 		}
 	}
 	var aps []float64
@@ -239,17 +235,15 @@ func (in *inspection) ap(repair ErrorType) float64 {
 }
 
 // interpolatedAP is the mean of COCO's interpolated precision over 101 recalls.
-func interpolatedAP(list []outcome, objects int) float64 {
-	slices.SortStableFunc(list, func(a, b outcome) int { return cmp.Compare(b.score, a.score) })
-	c := classMatches{
-		truths: []int{objects}, score: make([]float64, len(list)), rank: make([]int32, len(list)),
-		hit: [][]uint64{make([]uint64, len(list))}, skip: [][]uint64{make([]uint64, len(list))},
-	}
-	for i, o := range list {
-		c.score[i] = o.score
-		if o.tp {
-			c.hit[0][i] = 1
+// Precision is highest where something was found: only these places are kept.
+func interpolatedAP(right []bool, objects int) float64 {
+	var rc, pr []float64
+	tp := 0.0
+	for i, hit := range right {
+		if hit {
+			tp++
+			rc, pr = append(rc, tp/float64(objects)), append(pr, tp/(float64(i+1)+epsilon))
 		}
 	}
-	return meanOver(c.accumulate(c.byScore(), 0, 1, 1).precision)
+	return interpolate(rc, pr)
 }

@@ -99,6 +99,12 @@ func newMatcher(c DetectionConfig) *matcher {
 	return m
 }
 
+// newCounter is a matcher at the configured IoU alone, over all sizes.
+func newCounter(c DetectionConfig) *matcher {
+	c.Thresholds, c.Areas = []float64{c.IoU}, c.Areas[:1]
+	return newMatcher(c)
+}
+
 // thresholdIndex finds a threshold in a list, −1 if it is not there.
 func thresholdIndex(list []float64, t float64) int {
 	return slices.IndexFunc(list, func(v float64) bool { return v-t < 1e-9 && t-v < 1e-9 })

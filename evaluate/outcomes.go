@@ -17,8 +17,7 @@ type PictureOutcome struct {
 func (d *Detection) PictureOutcomes() []PictureOutcome {
 	pictures := d.sorted()
 	names := d.cfg.classNames()
-	m := newMatcher(d.cfg)
-	at := thresholdIndex(m.ious, d.cfg.IoU)
+	m := newCounter(d.cfg)
 	out := make([]PictureOutcome, len(pictures))
 	for i, p := range pictures {
 		out[i] = PictureOutcome{ID: p.id, File: p.file}
@@ -33,7 +32,7 @@ func (d *Detection) PictureOutcomes() []PictureOutcome {
 		for k, score := range c.score {
 			if score >= leasts[class] {
 				o := &out[c.picture[k]]
-				o.Counts = c.step(o.Counts, int32(k), at)
+				o.Counts = c.step(o.Counts, int32(k), 0)
 			}
 		}
 	}

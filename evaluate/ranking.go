@@ -5,6 +5,12 @@ import (
 	"slices"
 )
 
+// outcome is a picture as a ranking sees it.
+type outcome struct {
+	score float64
+	tp    bool
+}
+
 // ranking is one class against the rest, by falling probability.
 type ranking struct {
 	list      []outcome

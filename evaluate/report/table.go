@@ -211,6 +211,11 @@ func markdown(in Input) []byte {
 	for _, f := range in.Facts {
 		fmt.Fprintf(&b, "- %s: %s\n", escape(f.Name), escape(f.Value))
 	}
+	if in.Detection != nil {
+		for _, w := range in.Detection.Warnings {
+			fmt.Fprintf(&b, "- **warning**: %s\n", escape(w))
+		}
+	}
 	g := grid{{"number", "value"}}
 	for _, v := range headline(in) {
 		g = append(g, []string{v.Name, brief(v.Value)})
