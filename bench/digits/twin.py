@@ -17,7 +17,7 @@ import torchvision
 from torchvision import transforms as T
 
 root, seed = sys.argv[1], int(sys.argv[2])
-epochs = int(sys.argv[3]) if len(sys.argv) > 3 else 20
+epochs = int(sys.argv[3]) if len(sys.argv) > 3 else 12
 torch.manual_seed(seed)
 torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "2")))
 norm = [T.ToTensor(), T.Normalize([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])]
