@@ -1,7 +1,9 @@
 package tune
 
 import (
+	"compress/gzip"
 	"encoding/json"
+	"io"
 	"os"
 	"testing"
 
@@ -9,7 +11,12 @@ import (
 )
 
 func TestPEDANOVAOfOptuna(t *testing.T) {
-	data, err := os.ReadFile("testdata/importance.json")
+	f, err := os.Open("testdata/importance.json.gz")
+	require.NoError(t, err)
+	defer f.Close()
+	z, err := gzip.NewReader(f)
+	require.NoError(t, err)
+	data, err := io.ReadAll(z)
 	require.NoError(t, err)
 	var cases []struct {
 		Directions []Direction

@@ -1,9 +1,9 @@
-"""Writes importance.json: PED-ANOVA of random studies by Optuna.
+"""Writes importance.json.gz: PED-ANOVA of random studies by Optuna.
 
     DIR/bin/python importance.py     (DIR of parity/setup_optuna.sh)
 Made with optuna 5.0.0, numpy 2.4.6.
 """
-import json, os, warnings
+import gzip, json, os, warnings
 
 warnings.simplefilter("ignore")
 import optuna
@@ -31,5 +31,5 @@ for seed in range(10):
     for t in study.trials:
         trials.append({"values": t.values, "params": {k: [t.distributions[k].to_internal_repr(v), optuna.distributions.distribution_to_json(t.distributions[k])] for k, v in t.params.items()}})
     out.append({"directions": [d.value for d in study.directions], "trials": trials, "importance": optuna.importance.get_param_importances(study)})
-with open(os.path.join(os.path.dirname(os.path.abspath(__file__)), "importance.json"), "w") as f:
-    json.dump(out, f)
+with open(os.path.join(os.path.dirname(os.path.abspath(__file__)), "importance.json.gz"), "wb") as raw, gzip.GzipFile("", "wb", 9, raw, mtime=0) as f:
+    f.write(json.dumps(out).encode())
