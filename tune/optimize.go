@@ -89,6 +89,9 @@ func (r *optimizing) next(ctx context.Context) (*Live, error) {
 	if r.err != nil {
 		return nil, nil
 	}
+	if err := r.study.bury(ctx); err != nil { // dead ones must not count as running
+		return nil, err
+	}
 	v, err := r.study.View(ctx)
 	if err != nil || !r.more(v) {
 		return nil, err
