@@ -67,6 +67,8 @@ func TestShippedTreeIsTheDefault(t *testing.T) {
 		assert.Empty(t, *m)
 		*m = nil
 	}
+	assert.Empty(t, run.Tune.Space)
+	run.Tune.Space = nil
 	assert.Equal(t, want, run)
 }
 

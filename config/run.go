@@ -277,14 +277,15 @@ type Tracking struct {
 // Tune says what to search.
 type Tune struct {
 	Trials    int               `yaml:"trials"`
-	Sampler   string            `yaml:"sampler"` // "tpe", "random", "grid", "cmaes", "nsga2"
-	Pruner    string            `yaml:"pruner"`  // "none", "median", "halving", "hyperband"
-	Metric    string            `yaml:"metric"`
-	Direction string            `yaml:"direction"` // "maximize" or "minimize"
-	Storage   string            `yaml:"storage"`   // "" keeps the study in memory
+	Sampler   string            `yaml:"sampler"`   // "tpe", "tpe4", "random", "grid", "bruteforce", "qmc", "cmaes", "nsga2", "gp"
+	Pruner    string            `yaml:"pruner"`    // "none", "median", "percentile", "halving", "hyperband", "patient", "wilcoxon"
+	Metric    string            `yaml:"metric"`    // or several, with commas between them
+	Direction string            `yaml:"direction"` // "maximize" or "minimize", one for each metric
+	Storage   string            `yaml:"storage"`   // sqlite:///FILE, journal:///FILE or memory; "" is study.db in the tuning's folder
 	Study     string            `yaml:"study"`
 	Timeout   float64           `yaml:"timeout"` // seconds; 0 is none
 	Jobs      int               `yaml:"jobs"`
+	Space     map[string]any    `yaml:"space"`  // key → {low, high, log, step} or {choices}, see docs/tune.md
 	Params    map[string]string `yaml:"params"` // key → values, in the grammar of sweeps
 }
 

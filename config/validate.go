@@ -56,8 +56,8 @@ var choicesOf = map[string][]string{
 	"training.channels_last":    {"true", "false", "auto"},
 	"training.mode":             {"", "max", "min"},
 	"evaluation.split":          {"train", "val", "test"},
-	"tune.sampler":              {"tpe", "random", "grid", "cmaes", "nsga2"},
-	"tune.pruner":               {"none", "median", "halving", "hyperband"},
+	"tune.sampler":              {"tpe", "tpe4", "random", "grid", "bruteforce", "qmc", "cmaes", "nsga2", "gp"},
+	"tune.pruner":               {"none", "median", "percentile", "halving", "hyperband", "patient", "wilcoxon"},
 	"tune.direction":            {"maximize", "minimize"},
 }
 
@@ -318,7 +318,9 @@ func (r *Run) checkTracking(c *checker) {
 	}
 	c.oneOf("tune.sampler", t.Sampler)
 	c.oneOf("tune.pruner", t.Pruner)
-	c.oneOf("tune.direction", t.Direction)
+	for _, d := range strings.Split(t.Direction, ",") {
+		c.oneOf("tune.direction", strings.TrimSpace(d))
+	}
 	c.notNegative("tune.timeout", t.Timeout)
 	for key, text := range t.Params {
 		o, err := ParseOverride(key + "=" + text)

@@ -42,10 +42,7 @@ func ComposeTuning(o config.Options) (*Tuning, error) {
 	if err != nil {
 		return nil, err
 	}
-	section := struct {
-		config.Tune
-		Space map[string]any `yaml:"space"`
-	}{Tune: config.DefaultRun().Tune}
+	section := config.DefaultRun().Tune
 	n, err := c.Get("tune")
 	if err == nil {
 		err = config.Decode(n, &section)
@@ -53,13 +50,13 @@ func ComposeTuning(o config.Options) (*Tuning, error) {
 	if err != nil {
 		return nil, err
 	}
-	t := &Tuning{options: base, files: section.Space != nil && !mentionsSpace(base.Overrides)}
+	t := &Tuning{options: base, files: len(section.Space) > 0 && !mentionsSpace(base.Overrides)}
 	t.Study, t.Storage, t.Sampler, t.Pruner = section.Study, section.Storage, section.Sampler, section.Pruner
 	t.Trials, t.Jobs, t.Timeout = section.Trials, section.Jobs, time.Duration(section.Timeout*float64(time.Second))
 	t.Metrics = strings.Split(section.Metric, ",")
 	var errs []error
 	for _, d := range strings.Split(section.Direction, ",") {
-		parsed, err := tune.ParseDirection(d)
+		parsed, err := tune.ParseDirection(strings.TrimSpace(d))
 		errs = append(errs, err)
 		t.Directions = append(t.Directions, parsed)
 	}
