@@ -33,13 +33,14 @@ type Card struct {
 type Preprocessing struct {
 	Height   int       `json:"height"`
 	Width    int       `json:"width"`
-	Resize   string    `json:"resize"`             // "letterbox", "stretch", "center_crop"
-	Fill     int       `json:"fill,omitempty"`     // grey value of a letterbox's border
-	Colour   string    `json:"colour"`             // "RGB"
-	Scale    float64   `json:"scale"`              // pixels are multiplied by this first
-	Mean     []float64 `json:"mean,omitempty"`     // then this is subtracted
-	Std      []float64 `json:"std,omitempty"`      // then divided by this
-	Sampling string    `json:"sampling,omitempty"` // "bilinear"
+	Resize   string    `json:"resize"`              // "letterbox", "stretch", "center_crop"
+	ResizeTo int       `json:"resize_to,omitempty"` // of "center_crop": the shorter side before the middle is cut out; 0 for 256/224 of the size
+	Fill     int       `json:"fill,omitempty"`      // grey value of a letterbox's border
+	Colour   string    `json:"colour"`              // "RGB"
+	Scale    float64   `json:"scale"`               // pixels are multiplied by this first
+	Mean     []float64 `json:"mean,omitempty"`      // then this is subtracted
+	Std      []float64 `json:"std,omitempty"`       // then divided by this
+	Sampling string    `json:"sampling,omitempty"`  // "bilinear"
 }
 
 // SaveModel writes the run's final model/ folder: model.safetensors and

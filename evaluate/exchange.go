@@ -85,9 +85,16 @@ func WriteLabelStudio(w io.Writer, pictures []Picture, classes []string, cfg Lab
 }
 
 // fiftyOneKeys are the names by which FiftyOne knows pictures: their files
-// without ending, without folders where that is still unique.
+// without ending, without folders where that is still unique. Crops, FILE#NUMBER,
+// keep their number.
 func fiftyOneKeys(files []string) ([]string, error) {
-	bare := func(name string) string { return strings.TrimSuffix(name, path.Ext(name)) }
+	bare := func(name string) string {
+		file, crop, ok := strings.Cut(name, "#")
+		if file = strings.TrimSuffix(file, path.Ext(file)); ok {
+			return file + "#" + crop
+		}
+		return file
+	}
 	unique := func(of func(string) string) (out []string, twice string) {
 		seen := map[string]bool{}
 		for _, f := range files {

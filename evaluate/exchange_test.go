@@ -109,3 +109,11 @@ func TestClassesForAnnotationTools(t *testing.T) {
 		require.JSONEq(t, `[{"data":{"image":"a/1.jpg"},"predictions":[{"model_version":"wildtrain",`+p.choices+`}]}]`, b.String())
 	}
 }
+
+func TestFiftyOneNamesCrops(t *testing.T) {
+	keys, err := fiftyOneKeys([]string{"a/x.jpg#0", "a/x.jpg#1", "b/x.jpg"})
+	require.NoError(t, err)
+	require.Equal(t, []string{"x#0", "x#1", "x"}, keys)
+	_, err = fiftyOneKeys([]string{"a/x.jpg", "a/x.png"})
+	require.ErrorContains(t, err, `two pictures are called "a/x"`)
+}

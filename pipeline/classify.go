@@ -42,14 +42,14 @@ func (classifier) build(s Settings, classes []string, weights *checkpoint.File, 
 	}
 	cfg.Device, cfg.Precision, cfg.ChannelsLast, cfg.Partial = c.device, c.precision, c.channelsLast, s.Model.Partial
 	cfg.Loss, cfg.UnfreezeEvery = s.Model.Loss, s.Model.UnfreezeEvery
-	if len(cfg.Loss.Counts) == 0 { // nothing is trained, and so nothing counted
+	if len(cfg.Loss.Counts) == 0 { // nothing is trained, and so nothing is counted
 		cfg.Loss.Weights = classification.Unweighted
 	}
 	if s.Model.ImageSize > 0 {
 		cfg.Input.Height, cfg.Input.Width = s.Model.ImageSize, s.Model.ImageSize
 	}
-	if weights == nil || len(weights.Metadata()) == 0 {
-		cfg.Input.Resize, cfg.Input.Sampling = resizes[s.Labels.Resize], s.Labels.Interpolation
+	if training := len(s.Model.Loss.Counts) > 0; training || weights == nil || len(weights.Metadata()) == 0 {
+		cfg.Input.Resize, cfg.Input.ResizeTo, cfg.Input.Sampling = resizes[s.Labels.Resize], s.Labels.ResizeTo, s.Labels.Interpolation
 	}
 	cfg.License = cmp.Or(s.Model.License, cfg.License)
 	s.Model.Classifier.apply(&cfg)
@@ -138,7 +138,16 @@ func classificationMetric(s Settings, classes []string) (*evaluate.Classificatio
 	return evaluate.NewClassification(cfg)
 }
 
-func (classifier) use(network, Settings, bool) error { return nil }
+func (classifier) use(m network, s *Settings, _ bool) error {
+	in := m.(*classification.Classifier).Config().Input
+	for resize, name := range resizes {
+		if name == in.Resize {
+			s.Labels.Resize, s.Labels.ResizeTo = resize, in.ResizeTo
+		}
+	}
+	s.Labels.Interpolation = cmp.Or(in.Sampling, s.Labels.Interpolation)
+	return nil
+}
 
 func (classifier) callbacks(m network) []wildtrain.Callback {
 	return []wildtrain.Callback{m.(*classification.Classifier).Unfreezing()}

@@ -30,11 +30,13 @@ func TestTrainEvaluatePredictClassifier(t *testing.T) {
 	s := tinyClassifier(t)
 	s.Loop.Epochs = 1
 	s.Model.Calibrate, s.Model.Loss.Weights = true, classification.Balanced
+	s.Labels.Resize = datamodule.FitToSize // the model tells later that it wants its pictures so
 	trained, err := e.Train(ctx, s)
 	require.NoError(t, err)
 	require.Equal(t, "accuracy", trained.Metrics[0].Name)
 
 	s.Model.Weights, s.Model.Architecture, s.Model.Calibrate, s.Model.Loss = filepath.Join(trained.Dir, "model"), "", false, classification.DefaultLoss()
+	s.Labels.Resize = datamodule.CropToSize
 	out := filepath.Join(t.TempDir(), "evaluation")
 	got, err := e.Evaluate(ctx, s, out)
 	require.NoError(t, err)

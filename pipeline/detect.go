@@ -89,7 +89,7 @@ func detectionMetric(s Settings, classes []string) (*evaluate.Detection, error) 
 	return evaluate.NewDetection(cfg)
 }
 
-func (detector) use(m network, s Settings, looking bool) error {
+func (detector) use(m network, s *Settings, looking bool) error {
 	y := m.(*detection.YOLO)
 	if y.Postprocess(s.Evaluate.Postprocess); looking {
 		y.Postprocess(s.Predict)

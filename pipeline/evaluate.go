@@ -53,7 +53,7 @@ func (e *Env) Evaluate(ctx context.Context, s Settings, out string) (result *Eva
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, m.Close()) }()
-	if err := t.use(m, s, false); err != nil {
+	if err := t.use(m, &s, false); err != nil {
 		return nil, err
 	}
 	about := m.Describe()

@@ -39,7 +39,7 @@ func (e *Env) Predict(ctx context.Context, s Settings, o PredictOptions) (found 
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, m.Close()) }()
-	if err := t.use(m, s, true); err != nil {
+	if err := t.use(m, &s, true); err != nil {
 		return nil, err
 	}
 	about := m.Describe()

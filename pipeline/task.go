@@ -50,8 +50,9 @@ type task interface {
 	complete(ctx context.Context, s Settings, m network, d dataset) error
 	metric(s Settings, classes []string) (wildtrain.Metric, error)
 	examine(s Settings, m network, classes []string, out string) (examiner, error)
-	// use sets the model up for evaluation, or for looking at pictures.
-	use(m network, s Settings, looking bool) error
+	// use sets the model up for evaluation, or for looking at pictures, and the
+	// settings for how the model wants its pictures.
+	use(m network, s *Settings, looking bool) error
 	preprocessing(m network) checkpoint.Preprocessing
 	// writer writes what is found in pictures into a folder.
 	writer(out string, classes []string, drawn bool) writer
