@@ -48,6 +48,8 @@ func (r *replay) ask(l *Live, name string, d Distribution) float64 {
 	r.t.Helper()
 	_, err := l.Suggest(context.Background(), name, d)
 	require.NoError(r.t, err)
+	l.mu.Lock() // parameters are stored a little later, by a timer
+	defer l.mu.Unlock()
 	got, want := l.trial.Params[name].Value, r.want[0]
 	r.want = r.want[1:]
 	off := math.Abs(got-want) / max(1e-3, math.Abs(want))
@@ -55,12 +57,9 @@ func (r *replay) ask(l *Live, name string, d Distribution) float64 {
 		r.t.Fatalf("%s: trial %d parameter %s: got %v, want %v", r.t.Name(), l.Number(), name, got, want)
 	}
 	r.worst = max(r.worst, off)
-	l.trial.Params[name] = Param{want, d}
-	for i, c := range l.pending {
-		if c.Kind == SetParam && c.Key == name {
-			l.pending[i].Value = want
-		}
-	}
+	change := Change{Kind: SetParam, Key: name, Value: want, Dist: d}
+	l.trial.Apply(change)
+	l.pending = append(l.pending, change)
 	return want
 }
 
