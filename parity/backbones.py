@@ -71,11 +71,20 @@ def network(name, **settings):
     return timm.create_model(name.removeprefix("timm/"), pretrained=False, num_classes=1000, **settings)
 
 
-def value(key, t):
+def damping(name):
+    """A factor of the norms' weights. Without it EfficientNetV2's forty residual blocks make a rounding error a tenth
+    of the outputs: the peer with and without oneDNN then differs by 4 and 21 %, here by less than 1e-6."""
+    return 0.875 if "efficientnet" in name and "v2" in name else 1.0
+
+
+def value(key, t, damp):
     """What the rule says of an entry; indices that the architecture computes stay."""
     if key.endswith("relative_position_index"):
         return t
-    return torch.from_numpy(rule.spread(key, tuple(t.shape)))
+    shape = tuple(t.shape)
+    if len(shape) == 1 and key.endswith(".weight"):
+        return torch.from_numpy(rule.tensor(key, shape, damp, damp / 2))
+    return torch.from_numpy(rule.spread(key, shape))
 
 
 def ruled(name, **settings):
@@ -83,7 +92,7 @@ def ruled(name, **settings):
     computes = name.startswith("regnet_y") or "swin" in name  # widths, buffers that are not in the state
     with torch.device("cpu" if computes else "meta"):
         net = network(name, **settings)
-    net.load_state_dict({k: value(k, v) for k, v in net.state_dict().items()}, strict=True, assign=True)
+    net.load_state_dict({k: value(k, v, damping(name)) for k, v in net.state_dict().items()}, strict=True, assign=True)
     return net
 
 

@@ -57,7 +57,7 @@ func TestMapsEqualPeer(t *testing.T) {
 	for name, dim := range sizes {
 		t.Run(name, func(t *testing.T) {
 			h, w := size(t, dim)
-			_, net := ruled(t, name, keys[name], rule.Spread, nil, nil)
+			_, net := ruled(t, name, keys[name], spread(name), nil, nil)
 			run(t, torch.Inference, func(s *torch.Scope) {
 				maps := net.Maps(images(s, 1, h, w))
 				require.Len(t, maps, len(net.Channels))

@@ -16,7 +16,6 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/wildtrain/sdk/checkpoint"
-	"github.com/wildtrain/sdk/internal/rule"
 	"github.com/wildtrain/sdk/torch"
 	"github.com/wildtrain/sdk/torch/nn"
 	"github.com/wildtrain/sdk/torch/nn/backbone"
@@ -92,7 +91,7 @@ func TestParityForward(t *testing.T) {
 			require.NoError(t, err)
 			sizes := sizesOf(spec)
 			want := p.ask(t, "forward", name, "--batch", "2", "--sizes", strings.Join(sizes, " "))
-			_, net := ruled(t, name, keys[name], rule.Spread, nil, nil)
+			_, net := ruled(t, name, keys[name], spread(name), nil, nil)
 			for _, dim := range sizes {
 				h, w := size(t, dim)
 				for what, got := range forward(t, net, 2, h, w) {
