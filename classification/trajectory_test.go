@@ -4,12 +4,14 @@ import (
 	"context"
 	"encoding/json"
 	"math"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/wildtrain/sdk/checkpoint"
 	"github.com/wildtrain/sdk/internal/rule"
+	"github.com/wildtrain/sdk/torch"
 	"github.com/wildtrain/sdk/wildtrain"
 )
 
@@ -74,6 +76,10 @@ func (run trajectoryRun) follow(t *testing.T, f *checkpoint.File, name, kind str
 	pixels, err := f.Bytes("pixels")
 	require.NoError(t, err)
 	labels, want := floats(t, f, "labels"), floats(t, f, name+"/"+kind)
+	bar := 1e-3
+	if strings.HasPrefix(torch.Version(), "2.1.") { // other kernels than those of the release that PyTorch's side ran on
+		bar = 2e-3
+	}
 	const batch, size = 8, 48 * 48 * 3
 	for step := range run.Steps {
 		first := step * batch % len(labels)
@@ -91,7 +97,7 @@ func (run trajectoryRun) follow(t *testing.T, f *checkpoint.File, name, kind str
 		got, err := losses.Values()
 		require.NoError(t, err)
 		off := math.Abs(got[0]-float64(want[step])) / float64(want[step])
-		require.LessOrEqual(t, off, 1e-3, "step %d: loss %g, want %g", step, got[0], want[step])
+		require.LessOrEqual(t, off, bar, "step %d: loss %g, want %g", step, got[0], want[step])
 		_, err = o.Step(wildtrain.Clip{})
 		require.NoError(t, err)
 		o.ZeroGrad()
