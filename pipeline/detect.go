@@ -114,24 +114,22 @@ func (detector) examine(s Settings, m network, classes []string, out string) (ex
 		return nil, err
 	}
 	w := &detectionWriter{out: out, classes: classes}
-	return &detectionExam{s: s, about: m.Describe(), out: out, metric: metric, writer: w, seen: seenPictures{}}, w.open()
+	return &detectionExam{s: s, about: m.Describe(), out: out, metric: metric, writer: w}, w.open()
 }
 
-// detectionExam measures detections and keeps what the report shows.
+// detectionExam measures detections and writes them down.
 type detectionExam struct {
 	s      Settings
 	about  wildtrain.Description
 	out    string
 	metric *evaluate.Detection
 	writer *detectionWriter
-	seen   seenPictures
 }
 
 func (x *detectionExam) add(p wildtrain.Prediction, s wildtrain.Sample) error {
 	if err := x.metric.Update([]wildtrain.Prediction{p}, []wildtrain.Sample{s}); err != nil {
 		return err
 	}
-	x.seen.add(p, s, x.s.Evaluate.Conf)
 	return x.writer.add(p, s)
 }
 
@@ -147,14 +145,13 @@ func (x *detectionExam) close(paths map[string]string) (*Evaluated, error) {
 	if err := x.writer.close(); err != nil {
 		return nil, err
 	}
-	in, err := report.Of(x.metric)
+	o := report.DefaultOptions()
+	o.File = func(p evaluate.Picture) string { return paths[p.ID] }
+	in, err := o.Of(x.metric)
 	if err != nil {
 		return nil, err
 	}
 	in.Title, in.Facts = reportHead(x.s, x.about)
-	if in.Pictures, err = x.seen.worst(x.metric.PictureOutcomes(), paths); err != nil {
-		return nil, err
-	}
 	result.Report, err = report.Write(x.out, in)
 	return result, err
 }
