@@ -329,19 +329,20 @@ char *wt_cross_entropy(wt_tensor *out, wt_tensor x, wt_tensor target, wt_tensor 
   })
 }
 
+static Tensor attention(const Tensor &q, const Tensor &k, const Tensor &v, const c10::optional<Tensor> &mask, double dropout) {
+#if !WT_AT_LEAST(2, 2)
+  // the fused kernel of 2.1 writes beyond its buffers in bfloat16's backward on the CPU
+  if (q.is_cpu() && q.scalar_type() != at::kFloat) return std::get<0>(at::_scaled_dot_product_attention_math(q, k, v, mask, dropout));
+#endif
+  return at::scaled_dot_product_attention(q, k, v, mask, dropout);
+}
+
 // libtch passes an absent mask as an undefined tensor, which libtorch refuses
 char *wt_attention(wt_tensor *out, wt_tensor q, wt_tensor k, wt_tensor v, wt_tensor mask, double dropout) {
   WT_TRY({
     c10::optional<Tensor> m;
     if (mask) m = *mask;
-#if !WT_AT_LEAST(2, 2)
-    // the fused kernel of 2.1 writes beyond its buffers in bfloat16's backward on the CPU
-    if (q->is_cpu() && q->scalar_type() != at::kFloat) {
-      *out = new Tensor(std::get<0>(at::_scaled_dot_product_attention_math(*q, *k, *v, m, dropout)));
-      return nullptr;
-    }
-#endif
-    *out = new Tensor(at::scaled_dot_product_attention(*q, *k, *v, m, dropout));
+    *out = new Tensor(attention(*q, *k, *v, m, dropout));
   })
 }
 
