@@ -75,7 +75,6 @@ type storageRef struct {
 	typeName string
 	dtype    wildtrain.DType
 	ok       bool
-	untyped  bool
 	bytes    int64 // size of the storage
 	offset   int64 // in elements: views of very old files
 }

@@ -362,3 +362,25 @@ func TestClassificationConfigurationErrorsComeTogether(t *testing.T) {
 		assert.ErrorContains(t, err, w)
 	}
 }
+
+// The sampler decides which crops an epoch of training holds, and in what order.
+func TestClassificationGoesByTheSampler(t *testing.T) {
+	c := rois()
+	c.Sampler.Order, c.Batch, c.Workers = datamodule.OrderSequential, 4, 0
+	m := openClasses(t, c, wildtrain.Train)
+	l, err := m.Loader(wildtrain.Train, wildtrain.Position{World: 1})
+	require.NoError(t, err)
+	var got []string
+	for b, err := range l.Batches(context.Background()) {
+		require.NoError(t, err)
+		for _, s := range b.Samples {
+			got = append(got, s.ID)
+		}
+		b.Release()
+	}
+	var want []string
+	for _, e := range m.Examples(wildtrain.Train) {
+		want = append(want, e.ID)
+	}
+	require.Equal(t, want, got)
+}

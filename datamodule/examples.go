@@ -31,7 +31,10 @@ func (c *Classification) Loader(stage wildtrain.Stage, at wildtrain.Position) (w
 	base := c.data.config
 	m := &exampleMaker{c: c, stage: stage, examples: examples, chain: chain, epoch: at.Epoch}
 	if stage == wildtrain.Train {
-		m.plan = trainPlan(xrand.New(base.Seed, streamOrder, uint64(at.Epoch)).Perm(len(examples)), base, at)
+		if err := c.sample(examples); err != nil {
+			return nil, err
+		}
+		m.plan = trainPlan(c.sampler.order(at.Epoch, c.config.Epochs), base, at)
 	} else {
 		m.plan = evalPlan(len(examples), nil, base, at)
 		c.data.recent.grow(parentBytes)

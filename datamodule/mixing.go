@@ -45,7 +45,7 @@ func (m Mixing) apply(p wildtrain.Pixels, samples []wildtrain.Sample, r *xrand.R
 		return
 	}
 	share := 1.0 // of each sample's own picture
-	join := func(dst, other wildtrain.Image) {}
+	var join func(dst, other wildtrain.Image)
 	if mixup {
 		share = r.Beta(m.MixUpAlpha, m.MixUpAlpha)
 		join = func(dst, other wildtrain.Image) { augment.Blend(dst.U8, other.U8, share) }

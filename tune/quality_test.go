@@ -2,7 +2,6 @@ package tune
 
 import (
 	"context"
-	"math"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -34,22 +33,6 @@ func sphere(x []float64) float64 {
 	sum := 0.0
 	for _, v := range x {
 		sum += v * v
-	}
-	return sum
-}
-
-func rosenbrock(x []float64) float64 {
-	sum := 0.0
-	for i := range len(x) - 1 {
-		sum += 100*math.Pow(x[i+1]-x[i]*x[i], 2) + math.Pow(1-x[i], 2)
-	}
-	return sum
-}
-
-func rastrigin(x []float64) float64 {
-	sum := 10 * float64(len(x))
-	for _, v := range x {
-		sum += v*v - 10*math.Cos(2*math.Pi*v)
 	}
 	return sum
 }
