@@ -133,21 +133,28 @@ func verify(ctx context.Context, dir string) (map[string]bool, error) {
 }
 
 func verifyFile(path string, want fileRecord) error {
-	f, err := os.Open(path)
-	if err != nil {
+	sum, n, err := Digest(path)
+	switch {
+	case err != nil:
 		return err
-	}
-	defer f.Close()
-	sum := sha256.New()
-	n, err := io.Copy(sum, f)
-	if err != nil {
-		return err
-	}
-	if n != want.Size {
+	case n != want.Size:
 		return fmt.Errorf("%d bytes, %d were saved", n, want.Size)
-	}
-	if hex.EncodeToString(sum.Sum(nil)) != want.SHA256 {
+	case sum != want.SHA256:
 		return errors.New("its checksum is not the saved one")
 	}
 	return nil
+}
+
+// Digest is the SHA-256 of a file in hexadecimal digits, and its size in bytes.
+func Digest(path string) (sum string, size int64, err error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return "", 0, err
+	}
+	defer f.Close()
+	h := sha256.New()
+	if size, err = io.Copy(h, f); err != nil {
+		return "", 0, err
+	}
+	return hex.EncodeToString(h.Sum(nil)), size, nil
 }

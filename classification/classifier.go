@@ -15,6 +15,7 @@ import (
 
 // Classifier is an image classifier. It is used by one goroutine at a time.
 type Classifier struct {
+	nn.Averaging
 	cfg        Config
 	taxonomy   *Taxonomy
 	background int // index of the background class, −1 for none
@@ -22,7 +23,6 @@ type Classifier struct {
 	net        *backbone.Net
 	head       *mlp // nil for the architecture's own
 	weight     *torch.Tensor
-	ema        *nn.Average
 	scaler     *optim.Scaler // keeps float16 gradients in range; nil in other precisions
 	loaded     nn.LoadReport
 	frozen     []string // prefixes that never train
@@ -49,7 +49,8 @@ func New(cfg Config) (*Classifier, error) {
 	if err != nil {
 		return nil, fmt.Errorf("classification: %w", err)
 	}
-	m := &Classifier{cfg: cfg, background: -1, store: nn.NewStore(cfg.Device, nil)}
+	store := nn.NewStore(cfg.Device, nil)
+	m := &Classifier{Averaging: nn.NewAveraging(store), cfg: cfg, background: -1, store: store}
 	if cfg.Background != "" {
 		m.background = slices.Index(cfg.Classes, cfg.Background)
 	}
@@ -122,10 +123,7 @@ func (m *Classifier) Store() *nn.Store { return m.store }
 
 // Close implements wildtrain.Model.
 func (m *Classifier) Close() error {
-	if m.ema != nil {
-		m.ema.Close()
-		m.ema = nil
-	}
+	m.Forget()
 	return m.store.Close()
 }
 
@@ -295,28 +293,4 @@ func (m *Classifier) draw(fn func() error) (err error) {
 		err = errors.Join(err, readErr, torch.SetRandomState(m.cfg.Device, others))
 	}()
 	return fn()
-}
-
-// Average implements wildtrain.Averager.
-func (m *Classifier) Average(decay float64) error {
-	if m.ema == nil {
-		m.ema = nn.NewAverage(m.store)
-	}
-	return m.ema.Update(decay)
-}
-
-// Averaged implements wildtrain.Averager.
-func (m *Classifier) Averaged() wildtrain.State {
-	if m.ema == nil {
-		return nil
-	}
-	return m.ema.State()
-}
-
-// WithAverage implements wildtrain.Averager.
-func (m *Classifier) WithAverage(fn func() error) error {
-	if m.ema == nil {
-		return fn()
-	}
-	return m.ema.With(fn)
 }

@@ -300,24 +300,7 @@ func (s *cocoSource) locate(name, split string) (string, error) {
 	for _, sub := range []string{filepath.Join("images", folder), "images", folder, ""} {
 		bases = append(bases, filepath.Join(home, sub))
 	}
-	var candidates []string
-	var outside error
-	for _, base := range bases {
-		path, err := s.fence.resolve(base, name)
-		if err != nil {
-			outside = err // from this folder; it may lie inside from another
-			continue
-		}
-		candidates = append(candidates, path)
-	}
-	if len(candidates) == 0 {
-		return "", outside
-	}
-	path := s.fence.firstFile(candidates...)
-	if !isFile(path) {
-		return "", fmt.Errorf("picture %q is not there (looked for %s)", name, path)
-	}
-	return path, nil
+	return s.fence.find(bases, name)
 }
 
 // sampleID is the dataset's name and the path below its folder.

@@ -1,7 +1,6 @@
 package datamodule
 
 import (
-	"fmt"
 	"maps"
 	"path/filepath"
 	"slices"
@@ -115,24 +114,8 @@ func (s *namedSource) finish(n *nameIndex) {
 
 // locate finds the picture that a file names, below the usual folders.
 func (s *namedSource) locate(home, split, name string) (string, error) {
-	var candidates []string
-	var outside error
-	for _, sub := range []string{"", filepath.Join("images", split), "images", split} {
-		path, err := s.fence.resolve(filepath.Join(home, sub), name)
-		if err != nil {
-			outside = err
-			continue
-		}
-		candidates = append(candidates, path)
-	}
-	if len(candidates) == 0 {
-		return "", outside
-	}
-	path := s.fence.firstFile(candidates...)
-	if !isFile(path) {
-		return "", fmt.Errorf("picture %q is not there (looked for %s)", name, path)
-	}
-	return path, nil
+	images := filepath.Join(home, "images")
+	return s.fence.find([]string{home, filepath.Join(images, split), images, filepath.Join(home, split)}, name)
 }
 
 // stem is a file's name without folder and ending.

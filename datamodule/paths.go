@@ -123,6 +123,28 @@ func (f *fence) firstFile(paths ...string) string {
 	return paths[0]
 }
 
+// find is the picture that a file names from one of several folders.
+func (f *fence) find(folders []string, name string) (string, error) {
+	var candidates []string
+	var outside error
+	for _, folder := range folders {
+		path, err := f.resolve(folder, name)
+		if err != nil {
+			outside = err // from this folder; it may lie inside from another
+			continue
+		}
+		candidates = append(candidates, path)
+	}
+	if len(candidates) == 0 {
+		return "", outside
+	}
+	path := f.firstFile(candidates...)
+	if !isFile(path) {
+		return "", fmt.Errorf("picture %q is not there (looked for %s)", name, path)
+	}
+	return path, nil
+}
+
 // textLink reads a link that was written as text.
 func textLink(path string) (target string, ok bool) {
 	info, err := os.Stat(path)

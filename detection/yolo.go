@@ -58,11 +58,11 @@ func (c YOLOConfig) Validate() error {
 
 // YOLO is a YOLOv8 or YOLO11 detector. It is used by one goroutine at a time.
 type YOLO struct {
+	nn.Averaging
 	cfg    YOLOConfig
 	arch   *Architecture
 	store  *nn.Store
 	net    *network
-	ema    *nn.Average
 	fused  *torch.Scope  // owns fused kernels, nil before Fuse
 	scaler *optim.Scaler // keeps float16 gradients in range; nil in other precisions
 	loaded nn.LoadReport
@@ -85,7 +85,8 @@ func NewYOLO(cfg YOLOConfig) (*YOLO, error) {
 	if err != nil {
 		return nil, err
 	}
-	m := &YOLO{cfg: cfg, arch: arch, store: nn.NewStore(cfg.Device, cfg.Weights)}
+	store := nn.NewStore(cfg.Device, cfg.Weights)
+	m := &YOLO{Averaging: nn.NewAveraging(store), cfg: cfg, arch: arch, store: store}
 	m.net, err = build(m.store.Root().Sub("model"), arch, int64(len(cfg.Classes)))
 	if err == nil {
 		m.loaded = m.store.Finish()
@@ -143,10 +144,7 @@ func (m *YOLO) Store() *nn.Store { return m.store }
 // Close implements wildtrain.Model.
 func (m *YOLO) Close() error {
 	m.unfuse()
-	if m.ema != nil {
-		m.ema.Close()
-		m.ema = nil
-	}
+	m.Forget()
 	return m.store.Close()
 }
 
@@ -331,30 +329,14 @@ func (m *YOLO) unfuse() {
 	m.fused = nil
 }
 
-// Average implements wildtrain.Averager.
-func (m *YOLO) Average(decay float64) error {
-	if m.ema == nil {
-		m.ema = nn.NewAverage(m.store)
-	}
-	return m.ema.Update(decay)
-}
-
-// Averaged implements wildtrain.Averager. On a model that has no average yet it
-// begins one with the present weights, so that a checkpoint can be read into it.
-func (m *YOLO) Averaged() wildtrain.State {
-	if m.ema == nil {
-		return nil
-	}
-	return m.ema.State()
-}
-
-// WithAverage implements wildtrain.Averager.
+// WithAverage implements wildtrain.Averager: kernels that were fused from the
+// raw weights do not outlive them.
 func (m *YOLO) WithAverage(fn func() error) error {
-	if m.ema == nil {
+	if m.Averaged() == nil {
 		return fn()
 	}
 	m.unfuse()
-	return m.ema.With(func() error {
+	return m.Averaging.WithAverage(func() error {
 		defer m.unfuse()
 		return fn()
 	})

@@ -2,8 +2,6 @@ package mlflow
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -246,20 +244,6 @@ func getFile(ctx context.Context, a Artifacts, i FileInfo, target string) error 
 func seek(f *os.File, to int64) error {
 	_, err := f.Seek(to, io.SeekStart)
 	return err
-}
-
-// fileDigest is the SHA-256 of a file in hexadecimal digits.
-func fileDigest(file string) (string, error) {
-	f, err := os.Open(file)
-	if err != nil {
-		return "", err
-	}
-	defer f.Close()
-	h := sha256.New()
-	if _, err := io.Copy(h, f); err != nil {
-		return "", err
-	}
-	return hex.EncodeToString(h.Sum(nil)), nil
 }
 
 // escapePath escapes each element of a path for an address.

@@ -205,7 +205,7 @@ func (m *MLmodel) finish(dir string, card checkpoint.Card) error {
 	}
 	sums := map[string]any{}
 	err := eachFile(dir, func(name, file string) error {
-		sum, err := fileDigest(file)
+		sum, _, err := checkpoint.Digest(file)
 		if err != nil {
 			return err
 		}
@@ -262,7 +262,7 @@ func VerifyModel(dir string) (*MLmodel, error) {
 		if !filepath.IsLocal(filepath.FromSlash(name)) {
 			return nil, fmt.Errorf("mlflow: %s: the file %q in its list leads out of the folder", path, name)
 		}
-		sum, err := fileDigest(filepath.Join(dir, filepath.FromSlash(name)))
+		sum, _, err := checkpoint.Digest(filepath.Join(dir, filepath.FromSlash(name)))
 		if err != nil {
 			return nil, fmt.Errorf("mlflow: model %s: %w", dir, err)
 		}

@@ -15,6 +15,18 @@ func truncates() bool {
 	return err != nil || on
 }
 
+// fitted is a value of at most so many characters: cut, or refused.
+func fitted(kind, key, value string, limit int) (string, error) {
+	if len(value) <= limit { // bytes are at least as many
+		return value, nil
+	}
+	err := checkLength("the value of "+kind+" "+strconv.Quote(key), value, limit)
+	if err != nil && truncates() {
+		return cut(value, limit), nil
+	}
+	return value, err
+}
+
 // LogBatch implements Tracking.
 func (s *SQLite) LogBatch(ctx context.Context, runID string, b Batch) error {
 	if err := checkBatch(b); err != nil {
@@ -34,14 +46,12 @@ func (s *SQLite) LogBatch(ctx context.Context, runID string, b Batch) error {
 // logParams writes params that are new; one that has another value is refused.
 func logParams(ctx context.Context, tx *sql.Tx, runID string, params []Param) error {
 	for _, p := range params {
-		if len(p.Value) > maxParam && checkLength("", p.Value, maxParam) != nil {
-			if !truncates() {
-				return checkLength("the value of param "+strconv.Quote(p.Key), p.Value, maxParam)
-			}
-			p.Value = cut(p.Value, maxParam)
+		var err error
+		if p.Value, err = fitted("param", p.Key, p.Value, maxParam); err != nil {
+			return err
 		}
 		var old string
-		err := tx.QueryRowContext(ctx, `SELECT value FROM params WHERE key = ? AND run_uuid = ?`, p.Key, runID).Scan(&old)
+		err = tx.QueryRowContext(ctx, `SELECT value FROM params WHERE key = ? AND run_uuid = ?`, p.Key, runID).Scan(&old)
 		switch {
 		case errors.Is(err, sql.ErrNoRows):
 			if _, err := tx.ExecContext(ctx, `INSERT INTO params (key, value, run_uuid) VALUES (?, ?, ?)`, p.Key, p.Value, runID); err != nil {
@@ -110,11 +120,9 @@ func later(a, b Metric) bool {
 // setRunTags writes tags; the run's name is a tag and a column.
 func setRunTags(ctx context.Context, tx *sql.Tx, runID string, tags []Tag) error {
 	for _, t := range tags {
-		if len(t.Value) > maxTag && checkLength("", t.Value, maxTag) != nil {
-			if !truncates() {
-				return checkLength("the value of tag "+strconv.Quote(t.Key), t.Value, maxTag)
-			}
-			t.Value = cut(t.Value, maxTag)
+		var err error
+		if t.Value, err = fitted("tag", t.Key, t.Value, maxTag); err != nil {
+			return err
 		}
 		if t.Key == tagRunName {
 			if _, err := tx.ExecContext(ctx, `UPDATE runs SET name = ? WHERE run_uuid = ?`, t.Value, runID); err != nil {

@@ -2,8 +2,6 @@ package weights
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -13,6 +11,8 @@ import (
 	"regexp"
 	"strings"
 	"time"
+
+	"github.com/wildtrain/sdk/checkpoint"
 )
 
 // attempts is how often a transfer that breaks in the middle is taken up again.
@@ -57,7 +57,7 @@ func (r Request) fetch(ctx context.Context, s Source, path string) (string, erro
 	if err != nil {
 		return "", err
 	}
-	sum, err := sumFile(t.part)
+	sum, _, err := checkpoint.Digest(t.part)
 	if err != nil {
 		return "", err
 	}
@@ -196,17 +196,4 @@ func (c *counter) Write(b []byte) (int, error) {
 		c.show(c.done, c.total)
 	}
 	return n, err
-}
-
-func sumFile(path string) (string, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return "", err
-	}
-	defer f.Close()
-	hash := sha256.New()
-	if _, err := io.Copy(hash, f); err != nil {
-		return "", err
-	}
-	return hex.EncodeToString(hash.Sum(nil)), nil
 }

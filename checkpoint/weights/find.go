@@ -202,7 +202,7 @@ func (r Request) present(path string, s Source) (bool, error) {
 	if record.SHA256 != "" && record.Address == s.Address {
 		return true, nil
 	}
-	sum, err := sumFile(path)
+	sum, _, err := checkpoint.Digest(path)
 	if err != nil {
 		return false, fmt.Errorf("weights: read %s: %w", path, err)
 	}

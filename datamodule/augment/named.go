@@ -72,6 +72,7 @@ func (n Named) parse() (Transform, error) {
 	case slices.Contains(conversions, name):
 		return nil, nil
 	case name == "normalize":
+		//lint:ignore ST1005 it begins with the transform's name
 		return nil, errors.New("Normalize is not for the data: models normalise their input themselves; leave it out")
 	}
 	i := slices.IndexFunc(makers, func(m maker) bool { return plain(m.name) == name })

@@ -153,19 +153,24 @@ func (a *app) registryShow() verb {
 		json: []result{{"name version", ""}, {"current_stage aliases", "what it has"}, {"metrics", "by name"}, {"tags", "all others by key"},
 			{"source run_id model_id", "where it comes from"}, {"artifact_uri", "where its files lie"}, {"creation_timestamp", "milliseconds since 1970"}, {"description", ""}},
 		run: func(ctx context.Context, own map[string]string, _ []string) error {
-			uri, err := modelURI(own)
-			if err != nil {
-				return err
-			}
-			return withStore(ctx, own, func(s mlflow.Store) error {
-				l, err := mlflow.Resolve(ctx, s, uri)
-				if err != nil {
-					return err
-				}
-				return a.showVersion(l)
-			})
+			return withVersion(ctx, own, func(_ mlflow.Store, l *mlflow.Location) error { return a.showVersion(l) })
 		},
 	}
+}
+
+// withVersion opens the store and finds the version that a verb's keys name.
+func withVersion(ctx context.Context, own map[string]string, fn func(mlflow.Store, *mlflow.Location) error) error {
+	uri, err := modelURI(own)
+	if err != nil {
+		return err
+	}
+	return withStore(ctx, own, func(s mlflow.Store) error {
+		l, err := mlflow.Resolve(ctx, s, uri)
+		if err != nil {
+			return err
+		}
+		return fn(s, l)
+	})
 }
 
 func (a *app) showVersion(l *mlflow.Location) error {
@@ -335,15 +340,7 @@ func (a *app) registryDownload() verb {
 		after:   "The files' checksums are held against those that were stored with the model. The folder can be given as `weights=` to evaluate and predict.",
 		json:    []result{{"name version", "what was downloaded"}, {"out", "the folder"}, {"flavors", "how it can be loaded"}, {"metadata", "what the model tells of itself"}},
 		run: func(ctx context.Context, own map[string]string, _ []string) error {
-			uri, err := modelURI(own)
-			if err != nil {
-				return err
-			}
-			return withStore(ctx, own, func(s mlflow.Store) error {
-				l, err := mlflow.Resolve(ctx, s, uri)
-				if err != nil {
-					return err
-				}
+			return withVersion(ctx, own, func(s mlflow.Store, l *mlflow.Location) error {
 				out := own["out"]
 				if out == "" {
 					out = filepath.Join("models-registry", l.Version.Name, l.Version.Version)

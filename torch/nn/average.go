@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"github.com/wildtrain/sdk/torch"
+	"github.com/wildtrain/sdk/wildtrain"
 )
 
 // Average is an exponential moving average of a Store's parameters and
@@ -79,4 +80,46 @@ func (a *Average) Close() error {
 	a.root.Close()
 	a.names, a.raw, a.mean = nil, nil, nil
 	return nil
+}
+
+// Averaging makes a model that embeds it a wildtrain.Averager of its store.
+type Averaging struct {
+	store   *Store
+	average *Average // nil before the first Average
+}
+
+// NewAveraging returns the averaging of a store; nothing is copied before the
+// first Average.
+func NewAveraging(s *Store) Averaging { return Averaging{store: s} }
+
+// Average implements wildtrain.Averager.
+func (a *Averaging) Average(decay float64) error {
+	if a.average == nil {
+		a.average = NewAverage(a.store)
+	}
+	return a.average.Update(decay)
+}
+
+// Averaged implements wildtrain.Averager.
+func (a *Averaging) Averaged() wildtrain.State {
+	if a.average == nil {
+		return nil
+	}
+	return a.average.State()
+}
+
+// WithAverage implements wildtrain.Averager.
+func (a *Averaging) WithAverage(fn func() error) error {
+	if a.average == nil {
+		return fn()
+	}
+	return a.average.With(fn)
+}
+
+// Forget frees the average, if there is one.
+func (a *Averaging) Forget() {
+	if a.average != nil {
+		a.average.Close()
+		a.average = nil
+	}
 }
