@@ -138,7 +138,7 @@ func classificationMetric(s Settings, classes []string) (*evaluate.Classificatio
 	return evaluate.NewClassification(cfg)
 }
 
-func (classifier) use(m network, s *Settings, _ bool) error {
+func (classifier) adopt(m network, s *Settings) {
 	in := m.(*classification.Classifier).Config().Input
 	for resize, name := range resizes {
 		if name == in.Resize {
@@ -146,8 +146,9 @@ func (classifier) use(m network, s *Settings, _ bool) error {
 		}
 	}
 	s.Labels.Interpolation = cmp.Or(in.Sampling, s.Labels.Interpolation)
-	return nil
 }
+
+func (classifier) use(network, Settings, bool) error { return nil }
 
 func (classifier) callbacks(m network) []wildtrain.Callback {
 	return []wildtrain.Callback{m.(*classification.Classifier).Unfreezing()}
@@ -158,9 +159,12 @@ func (classifier) preprocessing(m network) checkpoint.Preprocessing {
 }
 
 // complete calibrates the finished model on the validation pictures, if asked to.
-func (classifier) complete(ctx context.Context, s Settings, m network, d dataset) error {
+func (classifier) complete(ctx context.Context, s Settings, m network, best wildtrain.State, d dataset) error {
 	if !s.Model.Calibrate {
 		return nil
+	}
+	if _, err := checkpoint.Fill(m.State(), best, checkpoint.FillOptions{}); err != nil {
+		return err
 	}
 	l, err := d.Loader(wildtrain.Val, wildtrain.Position{World: 1})
 	if err != nil {

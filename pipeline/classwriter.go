@@ -3,6 +3,7 @@ package pipeline
 import (
 	"encoding/csv"
 	"fmt"
+	"image"
 	"io"
 	"path/filepath"
 	"strconv"
@@ -10,7 +11,6 @@ import (
 	"github.com/wildtrain/sdk/checkpoint"
 	"github.com/wildtrain/sdk/classification"
 	"github.com/wildtrain/sdk/internal/draw"
-	"github.com/wildtrain/sdk/internal/imageio"
 	"github.com/wildtrain/sdk/wildtrain"
 )
 
@@ -60,15 +60,11 @@ func (w *classWriter) add(p wildtrain.Prediction, _ wildtrain.Sample) error {
 	if !w.pictures {
 		return nil
 	}
-	im, err := imageio.DecodeFile(filepath.FromSlash(p.ID), imageio.Options{MaxPixels: imageio.DefaultMaxPixels})
-	if err != nil {
-		return err
-	}
-	canvas := draw.Canvas(im)
-	if len(top) > 0 {
-		draw.Label(canvas, 0, 0, fmt.Sprintf("%s %.2f", top[0].Name, top[0].Prob), draw.Color(0), max(1, canvas.Bounds().Dx()/400))
-	}
-	return checkpoint.WriteFile(filepath.Join(w.out, "pictures", w.names.of(p.ID)), func(out io.Writer) error { return draw.WritePNG(out, canvas) })
+	return w.names.write(w.out, p.ID, func(canvas *image.RGBA) {
+		if len(top) > 0 {
+			draw.Label(canvas, 0, 0, fmt.Sprintf("%s %.2f", top[0].Name, top[0].Prob), draw.Color(0), max(1, canvas.Bounds().Dx()/400))
+		}
+	})
 }
 
 func (w *classWriter) close() error {

@@ -89,7 +89,9 @@ func detectionMetric(s Settings, classes []string) (*evaluate.Detection, error) 
 	return evaluate.NewDetection(cfg)
 }
 
-func (detector) use(m network, s *Settings, looking bool) error {
+func (detector) adopt(network, *Settings) {}
+
+func (detector) use(m network, s Settings, looking bool) error {
 	y := m.(*detection.YOLO)
 	if y.Postprocess(s.Evaluate.Postprocess); looking {
 		y.Postprocess(s.Predict)
@@ -101,7 +103,9 @@ func (detector) teach(*Settings, dataset) {}
 
 func (detector) callbacks(network) []wildtrain.Callback { return nil }
 
-func (detector) complete(context.Context, Settings, network, dataset) error { return nil }
+func (detector) complete(context.Context, Settings, network, wildtrain.State, dataset) error {
+	return nil
+}
 
 func (detector) preprocessing(m network) checkpoint.Preprocessing {
 	about := m.Describe()

@@ -1,12 +1,10 @@
 package pipeline
 
 import (
-	"io"
+	"image"
 	"path/filepath"
 
-	"github.com/wildtrain/sdk/checkpoint"
 	"github.com/wildtrain/sdk/internal/draw"
-	"github.com/wildtrain/sdk/internal/imageio"
 	"github.com/wildtrain/sdk/wildtrain"
 )
 
@@ -60,13 +58,7 @@ func (w *detectionWriter) add(p wildtrain.Prediction, s wildtrain.Sample) error 
 	if !w.pictures {
 		return nil
 	}
-	im, err := imageio.DecodeFile(filepath.FromSlash(p.ID), imageio.Options{MaxPixels: imageio.DefaultMaxPixels})
-	if err != nil {
-		return err
-	}
-	canvas := draw.Canvas(im)
-	draw.Objects(canvas, p.Objects, w.classes)
-	return checkpoint.WriteFile(filepath.Join(w.out, "pictures", w.names.of(p.ID)), func(out io.Writer) error { return draw.WritePNG(out, canvas) })
+	return w.names.write(w.out, p.ID, func(canvas *image.RGBA) { draw.Objects(canvas, p.Objects, w.classes) })
 }
 
 func (w *detectionWriter) close() error {

@@ -48,12 +48,12 @@ func (e *Env) Evaluate(ctx context.Context, s Settings, out string) (result *Eva
 	if s.Model.Weights == "" {
 		return nil, errors.New("pipeline: evaluate: no weights: name a run folder or a file (weights=…)")
 	}
-	m, t, err := e.open(s)
+	m, t, err := e.open(&s)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, m.Close()) }()
-	if err := t.use(m, &s, false); err != nil {
+	if err := t.use(m, s, false); err != nil {
 		return nil, err
 	}
 	about := m.Describe()
@@ -82,7 +82,7 @@ func (e *Env) Evaluate(ctx context.Context, s Settings, out string) (result *Eva
 // evaluationData opens the split to measure on, with the model's classes, before
 // anything is written. It returns the classes and the stage that the split is loaded as.
 func (e *Env) evaluationData(ctx context.Context, t task, s *Settings, about wildtrain.Description) (data dataset, classes []string, stage wildtrain.Stage, err error) {
-	classes, stage = about.Classes, wildtrain.Stage(s.Evaluate.Split)
+	classes, stage = about.Classes, s.unaugmented(wildtrain.Stage(s.Evaluate.Split))
 	unnamed := slices.Equal(classes, numbered(len(classes)))
 	if s.Model.ImageSize = about.InputSize[0]; !unnamed {
 		if s.Data.SingleClass == "" { // else the names in the files are others than the model's
@@ -91,9 +91,6 @@ func (e *Env) evaluationData(ctx context.Context, t task, s *Settings, about wil
 		if s.Labels.SingleClass == "" {
 			s.Labels.Classes = classes
 		}
-	}
-	if stage == wildtrain.Train { // as it is annotated, not as training changes it
-		s.Data.ValSplit, s.Labels.ValSplit, stage = s.Data.TrainSplit, s.Labels.TrainSplit, wildtrain.Val
 	}
 	if data, err = t.data(*s, e.log()); err != nil {
 		return nil, nil, "", err
@@ -109,6 +106,16 @@ func (e *Env) evaluationData(ctx context.Context, t task, s *Settings, about wil
 		return nil, nil, "", errors.Join(err, data.Close())
 	}
 	return data, classes, stage, nil
+}
+
+// unaugmented is the stage as which a split is loaded as it is annotated: the
+// training split takes validation's place, since training changes its pictures.
+func (s *Settings) unaugmented(stage wildtrain.Stage) wildtrain.Stage {
+	if stage != wildtrain.Train {
+		return stage
+	}
+	s.Data.ValSplit, s.Labels.ValSplit = s.Data.TrainSplit, s.Labels.TrainSplit
+	return wildtrain.Val
 }
 
 // reportHead is the title of a report's page and what stands below it.

@@ -44,7 +44,7 @@ func (e *Env) Explain(ctx context.Context, s Settings, o ExplainOptions) (done [
 	if o.Method != GradCAM && o.Method != Occlusion {
 		return nil, badSettings(fmt.Errorf("pipeline: explain: method %q: want %s or %s", o.Method, GradCAM, Occlusion))
 	}
-	m, t, err := e.openClassifier(s)
+	m, t, err := e.openClassifier(&s)
 	if err != nil {
 		return nil, err
 	}
@@ -84,7 +84,7 @@ func (e *Env) Explain(ctx context.Context, s Settings, o ExplainOptions) (done [
 }
 
 // openClassifier is open for what only classifiers can do.
-func (e *Env) openClassifier(s Settings) (*classification.Classifier, task, error) {
+func (e *Env) openClassifier(s *Settings) (*classification.Classifier, task, error) {
 	m, t, err := e.open(s)
 	if err != nil {
 		return nil, nil, err

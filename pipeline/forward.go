@@ -16,7 +16,7 @@ import (
 // how anyone checks parity with another implementation.
 func (e *Env) Forward(ctx context.Context, s Settings, in, out string) error {
 	s.Hardware.Precision = "fp32"
-	m, _, err := e.open(s)
+	m, _, err := e.open(&s)
 	if err != nil {
 		return err
 	}

@@ -35,11 +35,11 @@ type misfit struct{ error }
 func (m misfit) Unwrap() error { return m.error }
 
 // open makes the model that stored weights hold: architecture and classes come
-// from the file where s does not give them.
-func (e *Env) open(s Settings) (network, task, error) {
+// from the file where s does not give them, and how it wants its pictures is put into s.
+func (e *Env) open(s *Settings) (network, task, error) {
 	if s.Model.Weights == "" {
 		t := taskOf(s.Model.Architecture)
-		m, err := e.make(t, s, s.Model.Classes, nil)
+		m, err := e.make(t, *s, s.Model.Classes, nil)
 		return m, t, err
 	}
 	w, err := checkpoint.Open(s.Model.Weights)
@@ -47,21 +47,24 @@ func (e *Env) open(s Settings) (network, task, error) {
 		return nil, nil, err
 	}
 	defer w.Close()
-	d := describe(w)
-	if s.Model.ImageSize == 0 {
-		s.Model.ImageSize = d.InputSize[0]
+	d, want := describe(w), *s
+	if want.Model.ImageSize == 0 {
+		want.Model.ImageSize = d.InputSize[0]
 	}
-	if s.Model.Architecture == "" {
-		s.Model.Architecture = d.Architecture
+	if want.Model.Architecture == "" {
+		want.Model.Architecture = d.Architecture
 	}
-	if s.Model.Architecture == "" {
+	if want.Model.Architecture == "" {
 		return nil, nil, badSettings(fmt.Errorf("pipeline: open %s: the file does not say what model it is: give model=NAME", s.Model.Weights))
 	}
-	if len(s.Model.Classes) == 0 {
-		s.Model.Classes = d.Classes
+	if len(want.Model.Classes) == 0 {
+		want.Model.Classes = d.Classes
 	}
-	t := taskOf(s.Model.Architecture)
-	m, err := e.make(t, s, s.Model.Classes, w)
+	t := taskOf(want.Model.Architecture)
+	m, err := e.make(t, want, want.Model.Classes, w)
+	if err == nil {
+		t.adopt(m, s)
+	}
 	return m, t, err
 }
 
@@ -127,7 +130,7 @@ func (e *Env) Info(s Settings) (ModelInfo, error) {
 	if s.Model.Weights == "" && len(s.Model.Classes) == 0 {
 		s.Model.Classes = numbered(80)
 	}
-	m, _, err := e.open(s)
+	m, _, err := e.open(&s)
 	if err != nil {
 		return ModelInfo{}, err
 	}

@@ -169,7 +169,7 @@ func TestForwardAndConvert(t *testing.T) {
 
 	s := tiny(t)
 	s.Model.Architecture, s.Model.Classes = "yolo11n", numbered(3)
-	m, _, err := e.open(s)
+	m, _, err := e.open(&s)
 	require.NoError(t, err)
 	require.NoError(t, m.Store().Load(rule.State{Like: m.State(), Rule: rule.Spread}).Err())
 	weights := filepath.Join(dir, "w.safetensors")

@@ -90,7 +90,7 @@ func (e *Env) PlanPredict(ctx context.Context, s Settings, sources []string) (p 
 
 // planUse opens weights and plans with them.
 func (e *Env) planUse(s Settings, plan func(network, task, *Plan) error) (p *Plan, err error) {
-	m, t, err := e.open(s)
+	m, t, err := e.open(&s)
 	if err != nil {
 		return nil, err
 	}

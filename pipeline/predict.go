@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"image"
 	"io"
 	"math"
 	"os"
@@ -12,6 +13,8 @@ import (
 	"strings"
 
 	"github.com/wildtrain/sdk/checkpoint"
+	"github.com/wildtrain/sdk/internal/draw"
+	"github.com/wildtrain/sdk/internal/imageio"
 	"github.com/wildtrain/sdk/wildtrain"
 )
 
@@ -34,12 +37,12 @@ func (e *Env) Predict(ctx context.Context, s Settings, o PredictOptions) (found 
 	if len(o.Sources) == 0 {
 		return nil, errors.New("pipeline: predict: no source: name a file, a folder or a pattern")
 	}
-	m, t, err := e.open(s)
+	m, t, err := e.open(&s)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, m.Close()) }()
-	if err := t.use(m, &s, true); err != nil {
+	if err := t.use(m, s, true); err != nil {
 		return nil, err
 	}
 	about := m.Describe()
@@ -109,4 +112,15 @@ func (n pictureNames) of(id string) string {
 	}
 	n[name] = true
 	return name + ".png"
+}
+
+// write puts a picture, with something painted on it, into the folder "pictures" of out.
+func (n pictureNames) write(out, id string, paint func(*image.RGBA)) error {
+	im, err := imageio.DecodeFile(filepath.FromSlash(id), imageio.Options{MaxPixels: imageio.DefaultMaxPixels})
+	if err != nil {
+		return err
+	}
+	canvas := draw.Canvas(im)
+	paint(canvas)
+	return checkpoint.WriteFile(filepath.Join(out, "pictures", n.of(id)), func(w io.Writer) error { return draw.WritePNG(w, canvas) })
 }

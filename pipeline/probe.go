@@ -23,7 +23,7 @@ type Probed struct {
 // the training split, as it is annotated, and measures on s.Evaluate.Split. c is
 // the inverse strength of the regression's penalty, k the number of neighbours.
 func (e *Env) Probe(ctx context.Context, s Settings, c float64, k int) (out Probed, err error) {
-	m, t, err := e.openClassifier(s)
+	m, t, err := e.openClassifier(&s)
 	if err != nil {
 		return out, err
 	}
@@ -32,15 +32,12 @@ func (e *Env) Probe(ctx context.Context, s Settings, c float64, k int) (out Prob
 		s.Model.ImageSize = m.Describe().InputSize[0]
 	}
 	learn := s
-	learn.Labels.ValSplit = s.Labels.TrainSplit // without the changes of training
-	train, classes, err := e.features(ctx, m, t, learn, wildtrain.Val)
+	stage := learn.unaugmented(wildtrain.Train)
+	train, classes, err := e.features(ctx, m, t, learn, stage)
 	if err != nil {
 		return out, err
 	}
-	stage := wildtrain.Stage(s.Evaluate.Split)
-	if stage == wildtrain.Train {
-		s.Labels.ValSplit, stage = s.Labels.TrainSplit, wildtrain.Val
-	}
+	stage = s.unaugmented(wildtrain.Stage(s.Evaluate.Split))
 	test, others, err := e.features(ctx, m, t, s, stage)
 	if err != nil {
 		return out, err

@@ -23,7 +23,7 @@ type Selection struct {
 // (wildtrain.Embedder). With examples its own data is looked at, ROIs and crops
 // included; else whole pictures, annotated for detection.
 func (e *Env) Select(ctx context.Context, s Settings, c datamodule.ClusterConfig, examples bool) (out *Selection, err error) {
-	m, t, err := e.open(s)
+	m, t, err := e.open(&s)
 	if err != nil {
 		return nil, err
 	}
@@ -35,8 +35,7 @@ func (e *Env) Select(ctx context.Context, s Settings, c datamodule.ClusterConfig
 	var data dataset
 	stage := wildtrain.Test
 	if examples {
-		stage = wildtrain.Val // as they are, not as training changes them
-		s.Labels.ValSplit, s.Model.ImageSize = s.Labels.TrainSplit, m.Describe().InputSize[0]
+		stage, s.Model.ImageSize = s.unaugmented(wildtrain.Train), m.Describe().InputSize[0]
 		data, err = t.data(s, e.log())
 	} else {
 		var paths []string

@@ -150,41 +150,35 @@ func precision(name string) (torch.DType, error) {
 // computing resolves device and precision and sets the process up. Mixed
 // precision on a processor that has no instructions for it would be slower and
 // less exact: it is refused with a word, not silently.
-func (s Settings) computing(log *slog.Logger) (computing, error) {
-	dev, p, err := s.hardware(log)
-	return computing{dev, p, s.channelsLast(dev, p)}, err
-}
-
-func (s Settings) hardware(log *slog.Logger) (torch.Device, torch.DType, error) {
-	dev, err := torch.ParseDevice(s.Hardware.Device)
-	if err != nil {
-		return dev, torch.Float, err
+func (s Settings) computing(log *slog.Logger) (c computing, err error) {
+	if c.device, err = torch.ParseDevice(s.Hardware.Device); err != nil {
+		return c, err
 	}
-	p, err := precision(s.Hardware.Precision)
-	if err != nil {
-		return dev, p, err
+	if c.precision, err = precision(s.Hardware.Precision); err != nil {
+		return c, err
 	}
-	auto := p < 0
+	auto := c.precision < 0
 	if auto {
-		if p = torch.BFloat16; dev.IsCUDA() {
-			p = torch.Half
+		if c.precision = torch.BFloat16; c.device.IsCUDA() {
+			c.precision = torch.Half
 		}
 	}
-	if !dev.IsCUDA() && p != torch.Float && !torch.CPUHasBFloat16() {
+	if !c.device.IsCUDA() && c.precision != torch.Float && !torch.CPUHasBFloat16() {
 		if !auto {
 			log.Warn("this processor has no bfloat16 arithmetic (avx512_bf16): computing in float32")
 		}
-		p = torch.Float
+		c.precision = torch.Float
 	}
+	c.channelsLast = s.channelsLast(c.device, c.precision)
 	if s.Hardware.Threads > 0 {
 		torch.SetThreads(s.Hardware.Threads)
 	}
 	if s.Hardware.Deterministic {
 		if err := torch.Deterministic(true); err != nil {
-			return dev, p, err
+			return c, err
 		}
 	}
-	return dev, p, torch.ManualSeed(s.Seed)
+	return c, torch.ManualSeed(s.Seed)
 }
 
 // channelsLast is the layout to compute in. In float32 on the CPU it saves little

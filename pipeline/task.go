@@ -46,13 +46,14 @@ type task interface {
 	teach(s *Settings, d dataset)
 	// callbacks are those that the model itself needs in training.
 	callbacks(m network) []wildtrain.Callback
-	// complete does what is left to do when the best weights are known.
-	complete(ctx context.Context, s Settings, m network, d dataset) error
+	// complete does to the trained model what is left to do when the best weights are known.
+	complete(ctx context.Context, s Settings, m network, best wildtrain.State, d dataset) error
 	metric(s Settings, classes []string) (wildtrain.Metric, error)
 	examine(s Settings, m network, classes []string, out string) (examiner, error)
-	// use sets the model up for evaluation, or for looking at pictures, and the
-	// settings for how the model wants its pictures.
-	use(m network, s *Settings, looking bool) error
+	// adopt puts into the settings how the model wants its pictures.
+	adopt(m network, s *Settings)
+	// use sets the model up for evaluation, or for looking at pictures.
+	use(m network, s Settings, looking bool) error
 	preprocessing(m network) checkpoint.Preprocessing
 	// writer writes what is found in pictures into a folder.
 	writer(out string, classes []string, drawn bool) writer

@@ -70,7 +70,7 @@ func (e *Env) fit(ctx context.Context, t task, s Settings, m network, data datas
 	if err != nil {
 		return out, err
 	}
-	return out, e.finish(ctx, t, s, run, data, result)
+	return out, finish(ctx, t, s, run, m, data, result)
 }
 
 // setup opens the splits that s trains and validates on.
@@ -206,19 +206,13 @@ func (e *Env) trainer(t task, s Settings, run *checkpoint.Run, data dataset, fir
 }
 
 // finish writes the final model: the best averaged weights with what is needed to use them.
-func (e *Env) finish(ctx context.Context, t task, s Settings, run *checkpoint.Run, data dataset, r *wildtrain.Result) (err error) {
+func finish(ctx context.Context, t task, s Settings, run *checkpoint.Run, m network, data dataset, r *wildtrain.Result) error {
 	best, err := checkpoint.Open(run.Dir())
 	if err != nil {
 		return err
 	}
 	defer best.Close()
-	s.Model.Partial = false
-	m, err := e.make(t, s, wildtrain.Names(data.Classes()), best)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, m.Close()) }()
-	if err := t.complete(ctx, s, m, data); err != nil {
+	if err := t.complete(ctx, s, m, best, data); err != nil {
 		return err
 	}
 	d := m.Describe()
