@@ -2,8 +2,5 @@
 
 package cpu
 
-// There is no vector code for this processor.
-const (
-	SSE41 = false
-	AVX2  = false
-)
+// AVX2 is an extension of another processor.
+const AVX2 = false

@@ -177,53 +177,68 @@ func (r *bitReader) block(b *[64]int32, c *component) (last int) {
 	}
 	c.pred += r.value(int(size))
 	b[0] = c.pred * c.q[0]
-	acc, n, t, q := r.acc, r.n, c.ac, c.q
+	acc, n, at, t, q := r.acc, r.n, r.at, c.ac, c.q
 	for k := 1; k < 64; k++ {
 		if n < 32 {
+			// refill, where the bytes are there and none of them is 0xff.
+			w := uint64(0xff)
+			if at+8 <= len(r.data) {
+				w = binary.BigEndian.Uint64(r.data[at:])
+			}
+			if inv := ^w; (inv-0x0101010101010101)&w&0x8080808080808080 == 0 {
+				acc |= w >> uint(n&63)
+				at += (63 - n) >> 3
+				n |= 56
+			} else {
+				r.acc, r.n, r.at = acc, n, at
+				r.refill()
+				acc, n, at = r.acc, r.n, r.at
+			}
+		}
+		e := t.quick[acc>>(64-quickBits)]
+		if e == 0 {
 			r.acc, r.n = acc, n
-			r.refill()
-			acc, n = r.acc, r.n
-		}
-		if e := t.quick[acc>>(64-quickBits)]; e != 0 {
-			length := uint(e & 255)
-			acc <<= length
-			n -= int(length)
-			run := int(e >> 8 & 255)
-			if k += run; k > 63 {
-				if run != endRun {
-					return -1
-				}
-				break
+			v, run, ok := r.long(t)
+			if !ok {
+				return -1
 			}
-			b[columns[k&63]] = e >> 16 * q[k&63]
-			last = k
-			continue
-		}
-		r.acc, r.n = acc, n
-		s, ok := r.symbol(t)
-		if !ok {
-			return -1
-		}
-		run, size := int(s>>4), int(s&15)
-		if size == 0 && run < 15 {
 			acc, n = r.acc, r.n
-			if run == 0 {
-				break
+			e = v<<16 | run<<8
+		}
+		length := uint(e & 255)
+		acc <<= length & 63
+		n -= int(length)
+		if k += int(e >> 8 & 255); k > 63 {
+			if e>>8&255 != endRun {
+				return -1
 			}
-			return -1 // no sequential file has runs of empty blocks
+			break
 		}
-		v := r.value(size)
-		acc, n = r.acc, r.n
-		if k += run; k > 63 {
-			return -1
-		}
-		if size > 0 {
-			b[columns[k&63]] = v * q[k&63]
-			last = k
-		}
+		b[columns[k&63]] = e >> 16 * q[k&63]
+		last = k
 	}
-	r.acc, r.n = acc, n
+	r.acc, r.n, r.at = acc, n, at
 	return last
+}
+
+// long reads a coefficient whose code and value are longer than quickBits, and
+// the number of zeros before it.
+func (r *bitReader) long(t *huffman) (v, run int32, ok bool) {
+	s, ok := r.symbol(t)
+	if !ok {
+		return 0, 0, false
+	}
+	run = int32(s >> 4)
+	size := int(s & 15)
+	switch {
+	case size > 0:
+		return r.value(size), run, true
+	case run == 0:
+		return 0, endRun, true
+	case run == 15:
+		return 0, run, true
+	}
+	return 0, 0, false // no sequential file has runs of empty blocks
 }
 
 // columns is the place of each coefficient of the file's order in a block that

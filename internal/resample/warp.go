@@ -109,12 +109,7 @@ const (
 
 // inside interpolates where no bounds need checking.
 func inside(row []byte, src wildtrain.Image, px, py, stepX, stepY int64) {
-	n := len(row)/3 - 1
-	if !vectors || n < 1 {
-		insideGo(row, src, px, py, stepX, stepY)
-		return
-	}
-	insideSSE(&row[0], &src.U8[0], n, src.Width*3, px, py, stepX, stepY)
+	n := insideVectors(row, src, px, py, stepX, stepY)
 	insideGo(row[3*n:], src, px+int64(n)*stepX, py+int64(n)*stepY, stepX, stepY)
 }
 

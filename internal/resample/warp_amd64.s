@@ -11,17 +11,30 @@ DATA lowBytes<>+8(SB)/8, $0x8080808080808080
 GLOBL lowBytes<>(SB), RODATA|NOPTR, $16
 
 // 1 in weights of 11 bits.
-DATA unit<>+0(SB)/8, $0x0000080000000800
-DATA unit<>+8(SB)/8, $0x0000080000000800
-GLOBL unit<>(SB), RODATA|NOPTR, $16
+DATA unit<>+0(SB)/4, $0x00000800
+GLOBL unit<>(SB), RODATA|NOPTR, $4
 
 // One half in products of two weights.
-DATA half<>+0(SB)/8, $0x0020000000200000
-DATA half<>+8(SB)/8, $0x0020000000200000
-GLOBL half<>(SB), RODATA|NOPTR, $16
+DATA half<>+0(SB)/4, $0x00200000
+GLOBL half<>(SB), RODATA|NOPTR, $4
 
-// func insideSSE(dst, src *byte, n, stride int, px, py, stepX, stepY int64)
-TEXT ·insideSSE(SB), NOSPLIT, $0-64
+// The neighbours of the 32.32 position PX, PY: eight bytes of the upper row in UP,
+// of the lower in DOWN.
+#define NEIGHBOURS(PX, PY, UP, DOWN) \
+	MOVQ  PY, AX;           \
+	SARQ  $32, AX;          \
+	IMULQ R11, AX;          \
+	MOVQ  PX, BX;           \
+	SARQ  $32, BX;          \
+	LEAQ  (BX)(BX*2), BX;   \
+	ADDQ  BX, AX;           \
+	VMOVQ (SI)(AX*1), UP;   \
+	VMOVQ (R12)(AX*1), DOWN
+
+// func insideAVX2(dst, src *byte, n, stride int, px, py, stepX, stepY int64)
+//
+// One pixel lies in each half of a register.
+TEXT ·insideAVX2(SB), NOSPLIT, $0-64
 	MOVQ dst+0(FP), DI
 	MOVQ src+8(FP), SI
 	MOVQ n+16(FP), R13
@@ -31,62 +44,72 @@ TEXT ·insideSSE(SB), NOSPLIT, $0-64
 	MOVQ stepX+48(FP), R14
 	MOVQ stepY+56(FP), R15
 	LEAQ (SI)(R11*1), R12 // the row below
-	MOVOU interleave<>(SB), X10
-	MOVOU lowBytes<>(SB), X13
-	MOVOU unit<>(SB), X11
-	MOVOU half<>(SB), X12
-	TESTQ R13, R13
-	JLE  done
+	VBROADCASTI128 interleave<>(SB), Y10
+	VBROADCASTI128 lowBytes<>(SB), Y13
+	VPBROADCASTD unit<>(SB), Y11
+	VPBROADCASTD half<>(SB), Y12
 
-loop:
-	// Offset of the upper left neighbour.
-	MOVQ  R9, AX
-	SARQ  $32, AX
-	IMULQ R11, AX
-	MOVQ  R8, BX
-	SARQ  $32, BX
-	LEAQ  (BX)(BX*2), BX
-	ADDQ  BX, AX
-	MOVQ  (SI)(AX*1), X0
-	MOVQ  (R12)(AX*1), X1
+	// Fractions of the positions, and what they grow by for two pixels.
+	MOVQ R8, AX
+	MOVQ R9, BX
+	VMOVD AX, X6
+	VMOVD BX, X7
+	ADDQ R14, AX
+	ADDQ R15, BX
+	VMOVD AX, X0
+	VMOVD BX, X1
+	VPBROADCASTD X6, X6
+	VPBROADCASTD X7, X7
+	VPBROADCASTD X0, X0
+	VPBROADCASTD X1, X1
+	VINSERTI128 $1, X0, Y6, Y6
+	VINSERTI128 $1, X1, Y7, Y7
+	LEAQ (R14)(R14*1), AX
+	LEAQ (R15)(R15*1), BX
+	VMOVD AX, X8
+	VMOVD BX, X9
+	VPBROADCASTD X8, Y8
+	VPBROADCASTD X9, Y9
 
-	// Horizontal weights as words: 2048−fx, fx.
-	MOVQ   R8, CX
-	SHRQ   $21, CX
-	ANDL   $2047, CX
-	IMUL3L $65535, CX, CX
-	ADDL   $2048, CX
-	MOVQ   CX, X2
-	PSHUFD $0, X2, X2
-	PSHUFB X10, X0
-	PSHUFB X10, X1
-	PMADDWL X2, X0
-	PMADDWL X2, X1
-
-	// Vertical weights as double words.
-	MOVQ   R9, DX
-	SHRQ   $21, DX
-	ANDL   $2047, DX
-	MOVQ   DX, X3
-	PSHUFD $0, X3, X3
-	MOVO   X11, X4
-	PSUBL  X3, X4
-	PMULLD X4, X0
-	PMULLD X3, X1
-	PADDL  X1, X0
-	PADDL  X12, X0
-	PSRLL  $22, X0
-	PSHUFB X13, X0
-	MOVQ   X0, R10
-	MOVL   R10, (DI)
-
-	ADDQ $3, DI
+pairs:
+	NEIGHBOURS(R8, R9, X0, X1)
 	ADDQ R14, R8
 	ADDQ R15, R9
-	DECQ R13
-	JNZ  loop
+	NEIGHBOURS(R8, R9, X2, X3)
+	ADDQ R14, R8
+	ADDQ R15, R9
+	VINSERTI128 $1, X2, Y0, Y0
+	VINSERTI128 $1, X3, Y1, Y1
 
-done:
+	// Horizontal weights as words: 2048−fx, fx.
+	VPSRLD   $21, Y6, Y2
+	VPSUBD   Y2, Y11, Y3
+	VPSLLD   $16, Y2, Y2
+	VPOR     Y3, Y2, Y2
+	VPSHUFB  Y10, Y0, Y0
+	VPSHUFB  Y10, Y1, Y1
+	VPMADDWD Y2, Y0, Y0
+	VPMADDWD Y2, Y1, Y1
+
+	// Vertical weights as double words.
+	VPSRLD  $21, Y7, Y3
+	VPSUBD  Y3, Y11, Y4
+	VPMULLD Y4, Y0, Y0
+	VPMULLD Y3, Y1, Y1
+	VPADDD  Y1, Y0, Y0
+	VPADDD  Y12, Y0, Y0
+	VPSRLD  $22, Y0, Y0
+	VPSHUFB Y13, Y0, Y0
+	VEXTRACTI128 $1, Y0, X1
+	VMOVD   X0, (DI)
+	VMOVD   X1, 3(DI)
+
+	VPADDD Y8, Y6, Y6
+	VPADDD Y9, Y7, Y7
+	ADDQ $6, DI
+	DECQ R13
+	JNZ  pairs
+	VZEROUPPER
 	RET
 
 // The bytes of four pixels with those of one channel and two neighbours in pairs.

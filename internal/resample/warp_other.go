@@ -2,8 +2,10 @@
 
 package resample
 
+import "github.com/wildtrain/sdk/wildtrain"
+
 const vectors = false
 
-func insideSSE(_, _ *byte, _, _ int, _, _, _, _ int64) {}
+func insideVectors(_ []byte, _ wildtrain.Image, _, _, _, _ int64) int { return 0 }
 
 func halveVectors(_, _, _ []byte) int { return 0 }
