@@ -9,34 +9,33 @@ import (
 
 // Postprocess says which boxes of the raw output become detections.
 type Postprocess struct {
-	Conf       float64 // least class probability
-	IoU        float64 // non-maximum suppression: overlap above which the weaker box goes
-	MaxDet     int     // most detections per image
-	MultiLabel bool    // a box may be reported once per class above Conf, else for its best class
-	Agnostic   bool    // boxes of different classes suppress each other
-	MaxBoxes   int     // most candidates, by score, that enter suppression
+	Conf        float64     // least class probability
+	IoU         float64     // overlap above which the weaker box is suppressed
+	Overlap     Overlap     // how that is measured
+	Suppression Suppression // what becomes of the weaker box
+	Sigma       float64     // of Gaussian suppression
+	MaxDet      int         // most detections per image
+	MultiLabel  bool        // a box may be reported once per class above Conf, else for its best class
+	Agnostic    bool        // boxes of different classes suppress each other
+	MaxBoxes    int         // most candidates, by score, that enter suppression
+	Augment     bool        // look at each image several times, scaled and mirrored
+	Unclipped   bool        // boxes may leave the picture, as raw outputs do
 }
 
 // PredictPostprocess returns the settings for looking at pictures.
 func PredictPostprocess() Postprocess {
-	return Postprocess{Conf: 0.25, IoU: 0.7, MaxDet: 300, MaxBoxes: 30000}
+	return Postprocess{Conf: 0.25, IoU: 0.7, Overlap: IoU, Suppression: Hard, Sigma: 0.5, MaxDet: 300, MaxBoxes: 30000}
 }
 
 // EvaluatePostprocess returns the settings for measuring average precision,
 // which needs the unlikely boxes too.
 func EvaluatePostprocess() Postprocess {
-	return Postprocess{Conf: 0.001, IoU: 0.7, MaxDet: 300, MaxBoxes: 30000, MultiLabel: true}
+	p := PredictPostprocess()
+	p.Conf, p.MultiLabel = 0.001, true
+	return p
 }
 
-// candidate is a box before suppression.
-type candidate struct {
-	box   [4]float32
-	area  float32
-	score float32
-	class int32
-}
-
-// select picks detections from the decoded output of one image, which holds
+// detections picks detections from the decoded output of one image, which holds
 // 4+classes rows of count values: centre, size, class probabilities.
 func (p Postprocess) detections(decoded []float32, classes, count int) []wildtrain.Object {
 	found := p.candidates(decoded, classes, count)
@@ -90,53 +89,4 @@ func (p Postprocess) candidates(decoded []float32, classes, count int) []candida
 		}
 	}
 	return out
-}
-
-// suppress is greedy non-maximum suppression over candidates by falling score;
-// it ends at MaxDet kept boxes, so its cost is bounded by MaxDet·candidates.
-func (p Postprocess) suppress(found []candidate) []candidate {
-	limit := float32(p.IoU)
-	var kept []candidate
-next:
-	for _, c := range found {
-		for i := range kept {
-			if k := &kept[i]; (p.Agnostic || k.class == c.class) && overlap(k, &c) > limit {
-				continue next
-			}
-		}
-		kept = append(kept, c)
-		if p.MaxDet > 0 && len(kept) == p.MaxDet {
-			break
-		}
-	}
-	return kept
-}
-
-func overlap(a, b *candidate) float32 {
-	w := min(a.box[2], b.box[2]) - max(a.box[0], b.box[0])
-	h := min(a.box[3], b.box[3]) - max(a.box[1], b.box[1])
-	if w <= 0 || h <= 0 {
-		return 0
-	}
-	inter := w * h
-	return inter / (a.area + b.area - inter)
-}
-
-// place maps detections from batch to original coordinates and clips them there.
-func place(objects []wildtrain.Object, s *wildtrain.Sample) ([]wildtrain.Object, error) {
-	back, err := s.Place.Inverse()
-	if err != nil {
-		return nil, err
-	}
-	kept := objects[:0]
-	for _, o := range objects {
-		o.Box = back.Box(o.Box)
-		if s.Width > 0 && s.Height > 0 {
-			o.Box = o.Box.Clip(s.Width, s.Height)
-		}
-		if o.Box.Area() > 0 {
-			kept = append(kept, o)
-		}
-	}
-	return kept, nil
 }
