@@ -99,7 +99,7 @@ func (tr *trajectory) follow(t *testing.T, label string, run trajectoryRun, m *Y
 		err := torch.Run(context.Background(), torch.CPU, torch.Training, func(s *torch.Scope) error {
 			x := torch.Of(s, pixels, trajectoryBatch, 3, trajectorySize, trajectorySize)
 			var err error
-			parts, err = m.learn(s, x, samples, trajectoryBatch)
+			parts, err = m.learn(x, samples, trajectoryBatch)
 			return err
 		})
 		require.NoError(t, err)
