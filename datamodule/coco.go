@@ -101,9 +101,16 @@ func (s *cocoSource) load(split string, r *Report) *rawSplit {
 		r.problem(path, 0, "%v", err)
 		return out
 	}
-	p := cocoParser{source: s, split: split, path: path, r: r, out: out, images: map[identifier]int{}, classes: map[identifier]int{}, ids: map[identifier]int{}}
-	p.parse(data)
+	s.parser(split, path, out, r).parse(data)
 	return out
+}
+
+// parser reads a split's file at path into out.
+func (s *cocoSource) parser(split, path string, out *rawSplit, r *Report) *cocoParser {
+	return &cocoParser{
+		source: s, folders: s.folders(split), home: filepath.Dir(mustAbs(s.annotations)), path: path, r: r, out: out,
+		images: map[identifier]int{}, classes: map[identifier]int{}, ids: map[identifier]int{},
+	}
 }
 
 func readLimited(path string, limit int64) ([]byte, error) {
@@ -121,15 +128,17 @@ func readLimited(path string, limit int64) ([]byte, error) {
 
 // cocoParser walks an annotation file without building a tree of it.
 type cocoParser struct {
-	source      *cocoSource
-	split, path string
-	r           *Report
-	out         *rawSplit
-	images      map[identifier]int // index into out.images
-	classes     map[identifier]int
-	ids         map[identifier]int // line of each annotation's id
-	notes       []located          // annotations wait until all images and categories are known
-	lines       lineCounter
+	source  *cocoSource
+	folders []string // that pictures may lie in
+	home    string   // the dataset's folder
+	path    string
+	r       *Report
+	out     *rawSplit
+	images  map[identifier]int // index into out.images
+	classes map[identifier]int
+	ids     map[identifier]int // line of each annotation's id
+	notes   []located          // annotations wait until all images and categories are known
+	lines   lineCounter
 }
 
 type located struct {
@@ -278,38 +287,38 @@ func (p *cocoParser) image(im cocoImage, line int) {
 		p.r.problem(p.path, line, "image %s: size %d×%d", im.ID, im.Width, im.Height)
 		return
 	}
-	path, err := p.source.locate(im.FileName, p.split)
+	path, err := p.source.fence.find(p.folders, im.FileName)
 	if err != nil {
 		p.r.problem(p.path, line, "image %s: %v", im.ID, err)
 		return
 	}
 	p.images[im.ID] = len(p.out.images)
 	p.out.images = append(p.out.images, rawImage{
-		id: p.source.sampleID(path), sourceID: string(im.ID), path: path, width: im.Width, height: im.Height,
+		id: p.sampleID(path), sourceID: string(im.ID), path: path, width: im.Width, height: im.Height,
 		file: p.path, line: line, fence: &p.source.fence,
 	})
 }
 
-// locate finds the picture of a file_name: relative to datasets/ in WilData
-// (also where one dataset's folder is the root), else in the usual image
-// folders of COCO datasets.
-func (s *cocoSource) locate(name, split string) (string, error) {
+// folders are those that a file_name may be relative to: datasets/ in WilData
+// (also where one dataset's folder is the root), else the usual image folders of
+// COCO datasets.
+func (s *cocoSource) folders(split string) []string {
 	home := filepath.Dir(s.annotations)
 	folder := strings.TrimPrefix(split, "instances_")
 	bases := append([]string{}, s.bases...)
 	for _, sub := range []string{filepath.Join("images", folder), "images", folder, ""} {
 		bases = append(bases, filepath.Join(home, sub))
 	}
-	return s.fence.find(bases, name)
+	return bases
 }
 
 // sampleID is the dataset's name and the path below its folder.
-func (s *cocoSource) sampleID(path string) string {
-	rel, err := filepath.Rel(filepath.Dir(mustAbs(s.annotations)), mustAbs(path))
+func (p *cocoParser) sampleID(path string) string {
+	rel, err := filepath.Rel(p.home, mustAbs(path))
 	if err != nil || !filepath.IsLocal(rel) {
 		rel = filepath.Base(path)
 	}
-	return s.dataset + "/" + filepath.ToSlash(rel)
+	return p.source.dataset + "/" + filepath.ToSlash(rel)
 }
 
 func (p *cocoParser) annotation(n located) {

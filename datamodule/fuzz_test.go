@@ -29,8 +29,7 @@ func FuzzCOCO(f *testing.F) {
 	f.Fuzz(func(t *testing.T, data []byte) {
 		var r Report
 		out := &rawSplit{}
-		p := cocoParser{source: s, split: "train", path: "f.json", r: &r, out: out, images: map[identifier]int{}, classes: map[identifier]int{}, ids: map[identifier]int{}}
-		p.parse(data)
+		s.parser("train", "f.json", out, &r).parse(data)
 		for _, im := range out.images {
 			if !within(dir, im.path) {
 				t.Fatalf("%s is outside", im.path)

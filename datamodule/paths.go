@@ -113,36 +113,42 @@ func (f *fence) realPath(path string) (string, error) {
 	return filepath.Abs(real)
 }
 
-// firstFile returns the first path that is a file, or the first one at all.
-func (f *fence) firstFile(paths ...string) string {
+// isFile tells whether a path is a regular file, of which folders that are not
+// there need no second look.
+func (f *fence) isFile(path string) bool {
+	return f.dirs.resolve(filepath.Dir(path)) != "" && isFile(path)
+}
+
+// firstFile returns the first path that is a file; ok is false where none is, and
+// the path the first one at all.
+func (f *fence) firstFile(paths ...string) (path string, ok bool) {
 	for _, p := range paths {
-		if f.dirs.resolve(filepath.Dir(p)) != "" && isFile(p) {
-			return p
+		if f.isFile(p) {
+			return p, true
 		}
 	}
-	return paths[0]
+	return paths[0], false
 }
 
 // find is the picture that a file names from one of several folders.
 func (f *fence) find(folders []string, name string) (string, error) {
-	var candidates []string
+	var first string
 	var outside error
 	for _, folder := range folders {
 		path, err := f.resolve(folder, name)
-		if err != nil {
+		switch {
+		case err != nil:
 			outside = err // from this folder; it may lie inside from another
-			continue
+		case f.isFile(path):
+			return path, nil
+		case first == "":
+			first = path
 		}
-		candidates = append(candidates, path)
 	}
-	if len(candidates) == 0 {
+	if first == "" {
 		return "", outside
 	}
-	path := f.firstFile(candidates...)
-	if !isFile(path) {
-		return "", fmt.Errorf("picture %q is not there (looked for %s)", name, path)
-	}
-	return path, nil
+	return "", fmt.Errorf("picture %q is not there (looked for %s)", name, first)
 }
 
 // textLink reads a link that was written as text.

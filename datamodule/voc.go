@@ -202,7 +202,7 @@ func (v *vocReader) locate(home, file, filename string) (string, error) {
 			candidates = append(candidates, filepath.Join(folder, name))
 		}
 	}
-	if path := v.s.fence.firstFile(candidates...); isFile(path) {
+	if path, ok := v.s.fence.firstFile(candidates...); ok {
 		return path, nil
 	}
 	return "", fmt.Errorf("picture of %s is not there (looked for %s)", filepath.Base(file), candidates[0])

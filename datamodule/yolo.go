@@ -351,8 +351,8 @@ func (s *yoloSource) list(path string, r *Report) ([]string, error) {
 				candidates = append(candidates, c)
 			}
 		}
-		found := s.fence.firstFile(candidates...)
-		if !isFile(found) {
+		found, ok := s.fence.firstFile(candidates...)
+		if !ok {
 			r.problem(path, line, "picture %q is not there (looked for %s)", name, found)
 			continue
 		}
