@@ -7,7 +7,7 @@ import (
 
 	"github.com/wildtrain/sdk/checkpoint"
 	"github.com/wildtrain/sdk/datamodule"
-	"github.com/wildtrain/sdk/detection"
+	"github.com/wildtrain/sdk/detection/base"
 	"github.com/wildtrain/sdk/evaluate"
 	"github.com/wildtrain/sdk/evaluate/report"
 	"github.com/wildtrain/sdk/wildtrain"
@@ -17,31 +17,40 @@ import (
 type detector struct{}
 
 func (detector) canonical(architecture string) (string, error) {
-	a, err := detection.LookupArchitecture(architecture)
+	f, err := familyOf(architecture)
 	if err != nil {
-		return "", badSettings(err)
+		return "", err
 	}
-	return a.Name, nil
+	return f.canonical(architecture)
 }
 
-// defaultSize is the side of pictures that YOLO's recipes have.
-const defaultSize = 640
-
-func (detector) imageSize(string) int { return defaultSize }
+// imageSize is 0 for a name that no family knows: build tells.
+func (detector) imageSize(architecture string) int {
+	f, err := familyOf(architecture)
+	if err != nil {
+		return 0
+	}
+	return f.imageSize(architecture)
+}
 
 func (detector) build(s Settings, classes []string, weights *checkpoint.File, c computing) (network, error) {
-	cfg := detection.DefaultYOLO(s.Model.Architecture, classes)
-	cfg.InputSize, cfg.Device, cfg.Precision, cfg.ChannelsLast = s.Model.ImageSize, c.device, c.precision, c.channelsLast
-	cfg.Gains, cfg.Postprocess, cfg.Partial = s.Model.Gains, s.Evaluate.Postprocess, s.Model.Partial
-	if weights != nil {
-		cfg.Weights = weights
-		cfg.License = cmp.Or(s.Model.License, describe(weights).License)
-	}
-	m, err := detection.NewYOLO(cfg)
+	f, err := familyOf(s.Model.Architecture)
 	if err != nil {
-		return nil, err // not a nil *YOLO in an interface
+		return nil, err
 	}
-	return m, nil
+	if weights == nil {
+		return f.build(s, classes, nil, "", c)
+	}
+	return f.build(s, classes, weights, cmp.Or(s.Model.License, describe(weights).License), c)
+}
+
+// detector is what every family of detectors is told.
+func (s Settings) detector(classes []string, weights wildtrain.State, license string, c computing) base.Config {
+	return base.Config{
+		Architecture: s.Model.Architecture, Classes: classes, InputSize: s.Model.ImageSize,
+		Device: c.device, Precision: c.precision, ChannelsLast: c.channelsLast,
+		Weights: weights, Partial: s.Model.Partial, License: license,
+	}
 }
 
 // detections is a data module of annotated or plain pictures.
@@ -92,11 +101,14 @@ func detectionMetric(s Settings, classes []string) (*evaluate.Detection, error) 
 func (detector) adopt(network, *Settings) {}
 
 func (detector) use(m network, s Settings, looking bool) error {
-	y := m.(*detection.YOLO)
-	if y.Postprocess(s.Evaluate.Postprocess); looking {
-		y.Postprocess(s.Predict)
+	l := m.(locator)
+	if l.Postprocess(s.Evaluate.Postprocess); looking {
+		l.Postprocess(s.Predict)
 	}
-	return y.Fuse()
+	if f, ok := m.(fuser); ok {
+		return f.Fuse()
+	}
+	return nil
 }
 
 func (detector) teach(*Settings, dataset) {}

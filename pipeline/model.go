@@ -3,11 +3,9 @@ package pipeline
 import (
 	"errors"
 	"fmt"
-	"regexp"
 	"strconv"
 
 	"github.com/wildtrain/sdk/checkpoint"
-	"github.com/wildtrain/sdk/detection"
 	"github.com/wildtrain/sdk/wildtrain"
 )
 
@@ -90,23 +88,19 @@ func (e *Env) make(t task, s Settings, classes []string, weights *checkpoint.Fil
 }
 
 // describe reads what a weights file says of its model. A file of another program
-// may name the classes; else their number is seen from the shape of a YOLO head.
+// may name the classes; else their number is seen from the shape of a head.
 func describe(w *checkpoint.File) wildtrain.Description {
 	d, _ := w.Description()
 	if len(d.Classes) == 0 {
 		d.Classes = w.Classes()
 	}
-	for _, name := range w.Names() {
-		if len(d.Classes) == 0 && headBias.MatchString(name) {
-			info, _ := w.Info(name)
-			d.Classes = numbered(int(info.Elements()))
+	for _, f := range families {
+		if len(d.Classes) == 0 {
+			d.Classes = numbered(f.classes(w))
 		}
 	}
 	return d
 }
-
-// headBias is the output bias of the class branch of a YOLO head.
-var headBias = regexp.MustCompile(`^model\.\d+\.cv3\.0\.2\.bias$`)
 
 // numbered names classes that have no names.
 func numbered(n int) []string {
@@ -136,8 +130,11 @@ func (e *Env) Info(s Settings) (ModelInfo, error) {
 	}
 	defer m.Close()
 	info := ModelInfo{Description: m.Describe(), Tensors: len(m.State().Names())}
-	if y, ok := m.(*detection.YOLO); ok {
-		info.Fused, info.Strides = y.FusedParameters(), y.Strides()
+	if f, ok := m.(interface{ FusedParameters() int64 }); ok {
+		info.Fused = f.FusedParameters()
+	}
+	if l, ok := m.(interface{ Strides() []int64 }); ok {
+		info.Strides = l.Strides()
 	}
 	return info, nil
 }

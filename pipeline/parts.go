@@ -13,6 +13,7 @@ type Parts struct {
 	Data   wildtrain.DataModule
 	Model  wildtrain.Model
 	Metric wildtrain.Metric
+	Loop   wildtrain.Config // the settings' loop, as this model has to be trained
 
 	Callbacks []wildtrain.Callback // that the model needs in training
 }
@@ -33,7 +34,7 @@ func (e *Env) Parts(ctx context.Context, s Settings) (*Parts, error) {
 	if err != nil {
 		return nil, errors.Join(err, m.Close(), data.Close())
 	}
-	return &Parts{data, m, metric, t.callbacks(m)}, nil
+	return &Parts{data, m, metric, s.loop(m), t.callbacks(m)}, nil
 }
 
 // parts opens the data and makes the model that is to learn it.

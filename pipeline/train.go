@@ -60,7 +60,7 @@ func (e *Env) fit(ctx context.Context, t task, s Settings, m network, data datas
 		return nil, err
 	}
 	defer func() { tracked.end(out, err) }()
-	trainer, closers, err := e.trainer(t, s, run, data, append(t.callbacks(m), begin))
+	trainer, closers, err := e.trainer(t, s, run, m, data, append(t.callbacks(m), begin))
 	if err != nil {
 		return nil, err
 	}
@@ -164,7 +164,7 @@ func writeFiles(run *checkpoint.Run, files map[string][]byte) error {
 }
 
 // trainer puts the loop together with its collaborators; closers ends them.
-func (e *Env) trainer(t task, s Settings, run *checkpoint.Run, data dataset, first []wildtrain.Callback) (*wildtrain.Loop, func() error, error) {
+func (e *Env) trainer(t task, s Settings, run *checkpoint.Run, model network, data dataset, first []wildtrain.Callback) (*wildtrain.Loop, func() error, error) {
 	csv, err := wildtrain.NewCSVLog(filepath.Join(run.Dir(), "metrics.csv"))
 	if err != nil {
 		return nil, nil, err
@@ -193,16 +193,19 @@ func (e *Env) trainer(t task, s Settings, run *checkpoint.Run, data dataset, fir
 	if s.Resume != "" {
 		opts = append(opts, wildtrain.WithResume())
 	}
-	cfg := s.Loop
-	cfg.Seed = s.Seed
-	if _, ok := t.(classifier); ok {
-		cfg.AverageAccumulated = true // a classifier's loss is a mean, a detector's a sum
-	}
-	loop, err := wildtrain.NewTrainer(cfg, opts...)
+	loop, err := wildtrain.NewTrainer(s.loop(model), opts...)
 	if err != nil {
 		return nil, nil, errors.Join(err, closers())
 	}
 	return loop, closers, nil
+}
+
+// loop is how a model is trained: how the gradients of several batches come
+// together is the model's matter.
+func (s Settings) loop(m wildtrain.Model) wildtrain.Config {
+	cfg := s.Loop
+	cfg.Seed, cfg.AverageAccumulated = s.Seed, !sumsLoss(m)
+	return cfg
 }
 
 // finish writes the final model: the best averaged weights with what is needed to use them.

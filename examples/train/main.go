@@ -49,7 +49,7 @@ func train(ctx context.Context, root string, epochs int) error {
 	if err != nil {
 		return err
 	}
-	trainer, err := wildtrain.NewTrainer(s.Loop,
+	trainer, err := wildtrain.NewTrainer(parts.Loop,
 		wildtrain.WithMetrics(parts.Metric),
 		wildtrain.WithCallbacks(append(parts.Callbacks, wildtrain.NewConsole(os.Stderr, false))...),
 		wildtrain.WithSaver(run))

@@ -7,9 +7,7 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/wildtrain/sdk/detection"
 	"github.com/wildtrain/sdk/pipeline"
-	"github.com/wildtrain/sdk/torch/nn/backbone"
 )
 
 func (a *app) list() verb {
@@ -17,7 +15,7 @@ func (a *app) list() verb {
 		name: "list", short: "List the architectures that ship", example: "wildtrain model list",
 		long: "An architecture file of your own is `model.architecture=FILE.yaml`.",
 		run: func(context.Context, map[string]string, []string) error {
-			names := append(detection.Architectures(), backbone.Names()...)
+			names := pipeline.Architectures()
 			if a.json {
 				return a.print(names)
 			}
