@@ -71,8 +71,9 @@ type ClassificationConfig struct {
 	Workers  int    `yaml:"workers"`  // goroutines that make pictures; 0: the caller's own
 	Prefetch int    `yaml:"prefetch"` // batches made ahead
 
-	Cache      string `yaml:"cache"`       // CacheNone or CacheRAM
+	Cache      string `yaml:"cache"`       // CacheNone, CacheRAM or CacheDisk
 	CacheBytes int64  `yaml:"cache_bytes"` // memory for decoded pictures and crops
+	CacheDir   string `yaml:"cache_dir"`   // folder of CacheDisk; "": one below the user's cache folder
 	MaxPixels  int64  `yaml:"max_pixels"`  // larger pictures are refused
 	OnError    string `yaml:"on_error"`    // Fail or Skip
 
@@ -99,6 +100,7 @@ func (c ClassificationConfig) detection() Config {
 	d.Classes, d.FoldCase, d.Rename, d.Keep, d.Discard, d.SingleClass = c.Classes, c.FoldCase, c.Rename, c.Keep, c.Discard, c.SingleClass
 	d.ImageSize, d.Stride, d.Rect, d.Batch, d.EvalBatch, d.DropLast = c.ImageSize, 1, false, c.Batch, c.EvalBatch, c.DropLast
 	d.Seed, d.Workers, d.Prefetch, d.Cache, d.CacheBytes, d.MaxPixels = c.Seed, c.Workers, c.Prefetch, c.Cache, c.CacheBytes, c.MaxPixels
+	d.CacheDir = c.CacheDir
 	d.Sampler, d.Curriculum = c.Sampler, c.Curriculum
 	d.OnError, d.Logger, d.labels = c.OnError, c.Logger, true
 	return d
@@ -115,7 +117,6 @@ func (c ClassificationConfig) Validate() error {
 	bad(slices.Contains([]string{CropToSize, StretchToSize, FitToSize}, c.Resize), "resize is %q, must be crop, stretch or fit", c.Resize)
 	bad(c.ResizeTo == 0 || c.ResizeTo >= c.ImageSize, "resize_to is %d, must be at least imgsz, %d", c.ResizeTo, c.ImageSize)
 	bad(c.ImageSize <= 1<<14 && c.ResizeTo <= 1<<14, "imgsz and resize_to must be at most 16384")
-	bad(c.Cache != CacheDisk, "cache is %q: for classification it must be %q or %q", c.Cache, CacheNone, CacheRAM)
 	_, err := resample.ParseFilter(c.Interpolation)
 	bad(err == nil, "interpolation: %v", err)
 	inOrder := func(v [2]float64, low, high float64) bool { return v[0] >= low && v[0] <= v[1] && v[1] <= high }

@@ -218,7 +218,7 @@ func digest(t testing.TB, d *datamodule.Classification, stage wildtrain.Stage, e
 func TestExamplesDoNotDependOnWorkers(t *testing.T) {
 	for _, source := range []datamodule.Source{datamodule.ROI, datamodule.WilData} {
 		for _, stage := range []wildtrain.Stage{wildtrain.Train, wildtrain.Val} {
-			want := map[int]string{}
+			want, disk := map[int]string{}, t.TempDir()
 			for i, set := range []func(*datamodule.ClassificationConfig){
 				func(c *datamodule.ClassificationConfig) { c.Workers = 0 },
 				func(c *datamodule.ClassificationConfig) { c.Workers = 3 },
@@ -226,6 +226,7 @@ func TestExamplesDoNotDependOnWorkers(t *testing.T) {
 				func(c *datamodule.ClassificationConfig) {
 					c.Cache, c.CacheBytes = datamodule.CacheRAM, 100_000
 				},
+				func(c *datamodule.ClassificationConfig) { c.Cache, c.CacheDir = datamodule.CacheDisk, disk }, // the second epoch finds the first's
 			} {
 				c := rois()
 				c.Source, c.Datasets = source, []string{"savanna-tiles"}
@@ -239,6 +240,9 @@ func TestExamplesDoNotDependOnWorkers(t *testing.T) {
 					assert.Equal(t, want[epoch], got, "%s %s %d", source, stage, i)
 				}
 			}
+			kept, err := filepath.Glob(filepath.Join(disk, "*.rgb"))
+			require.NoError(t, err)
+			assert.NotEmpty(t, kept)
 			if stage == wildtrain.Train {
 				assert.NotEqual(t, want[0], want[1], "epochs differ")
 			} else {

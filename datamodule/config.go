@@ -38,7 +38,7 @@ const (
 const (
 	CacheNone = "none" // only what mosaics are about to draw from
 	CacheRAM  = "ram"  // all, up to CacheBytes
-	CacheDisk = "disk" // all, up to CacheBytes, in files that the next run finds (detection only)
+	CacheDisk = "disk" // all, up to CacheBytes, in files that the next run finds
 )
 
 // Ways to decode pictures for detection.

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/wildtrain/sdk/internal/imageio"
 	"github.com/wildtrain/sdk/wildtrain"
 )
 
@@ -52,6 +53,28 @@ func openDisk(dir string, limit int64) (*diskCache, error) {
 		}
 	}
 	return c, nil
+}
+
+// get takes a picture as it looks at a size, decoded in some way, from its file,
+// or makes it and keeps it. The result is from the buffers. Without a cache it is made.
+func (c *diskCache) get(picture string, width, height int, how string, buffers *imageio.Buffers, make func() (wildtrain.Image, error)) (wildtrain.Image, error) {
+	name := ""
+	if c != nil {
+		name = c.name(picture, width, height, how)
+	}
+	if name == "" {
+		return make()
+	}
+	im := wildtrain.Image{Width: width, Height: height, Channels: 3, U8: buffers.Get(width * height * 3)}
+	if c.read(name, im) {
+		return im, nil
+	}
+	buffers.Put(im.U8)
+	im, err := make()
+	if err == nil {
+		c.write(name, im)
+	}
+	return im, err
 }
 
 // name is the file of a picture, "" where it cannot be looked at.

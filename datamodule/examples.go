@@ -28,6 +28,12 @@ func (c *Classification) Loader(stage wildtrain.Stage, at wildtrain.Position) (w
 	if err != nil {
 		return nil, err
 	}
+	c.data.mu.Lock()
+	err = c.data.openDisk()
+	c.data.mu.Unlock()
+	if err != nil {
+		return nil, err
+	}
 	base := c.data.config
 	m := &exampleMaker{c: c, stage: stage, examples: examples, chain: chain, epoch: at.Epoch}
 	if stage == wildtrain.Train {
@@ -157,44 +163,40 @@ func (m *exampleMaker) window(index int) (wildtrain.Image, func(), error) {
 	d := m.c.data
 	if m.c.config.Cache == CacheRAM {
 		size := int64(e.Window.Dx()) * int64(e.Window.Dy()) * 3
-		im, release, ok, err := d.cache.get(cacheKey{m.stage, index}, size, func() (wildtrain.Image, error) {
-			im, _, err := m.cut(e)
-			return im, err
-		})
+		im, release, ok, err := d.cache.get(cacheKey{m.stage, index}, size, func() (wildtrain.Image, error) { return m.cut(e) })
 		if ok || err != nil {
 			return im, release, err
 		}
 	}
-	return m.cut(e)
+	im, err := d.disk.get(e.Record.source(), e.Window.Dx(), e.Window.Dy(), "window "+e.Window.Min.String(), &d.buffers, func() (wildtrain.Image, error) { return m.cut(e) })
+	return im, func() { d.buffers.Put(im.U8) }, err
 }
 
 // cut decodes an example's picture and cuts the window out. Evaluation goes by
-// the pictures in turn, so that it keeps those of which crops are to come.
-func (m *exampleMaker) cut(e Example) (wildtrain.Image, func(), error) {
+// the pictures in turn, so that it keeps those of which crops are to come. The
+// result is from the buffers.
+func (m *exampleMaker) cut(e Example) (wildtrain.Image, error) {
 	d := m.c.data
 	all := e.Window == image.Rect(0, 0, e.Record.Width, e.Record.Height)
 	if !all && m.stage != wildtrain.Train {
 		size := int64(e.Record.Width) * int64(e.Record.Height) * 3
 		whole, release, ok, err := d.recent.get(cacheKey{m.stage, e.picture}, size, func() (wildtrain.Image, error) { return e.Record.decode(d.decoding()) })
 		if err != nil {
-			return whole, nil, err
+			return whole, err
 		}
 		if ok {
 			im := cutOut(whole, e.Window, d.buffers.Get)
 			release()
-			return im, func() { d.buffers.Put(im.U8) }, nil
+			return im, nil
 		}
 	}
 	im, err := e.Record.decode(d.decoding())
-	if err != nil {
-		return im, nil, err
-	}
-	if !all {
+	if err == nil && !all {
 		whole := im
 		im = cutOut(whole, e.Window, d.buffers.Get)
 		d.buffers.Put(whole.U8)
 	}
-	return im, func() { d.buffers.Put(im.U8) }, nil
+	return im, err
 }
 
 // cutOut copies a window of a picture; what lies outside of the picture is black.

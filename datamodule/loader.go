@@ -14,6 +14,14 @@ import (
 	"github.com/wildtrain/sdk/wildtrain"
 )
 
+// openDisk opens the disk cache, where one is configured, once. The caller holds mu.
+func (d *Detection) openDisk() (err error) {
+	if d.config.Cache == CacheDisk && d.disk == nil {
+		d.disk, err = openDisk(d.config.CacheDir, d.config.CacheBytes)
+	}
+	return err
+}
+
 // Loader implements wildtrain.DataModule. Setup of the stage comes first.
 func (d *Detection) Loader(stage wildtrain.Stage, at wildtrain.Position) (wildtrain.Loader, error) {
 	d.mu.Lock()
@@ -31,10 +39,8 @@ func (d *Detection) Loader(stage wildtrain.Stage, at wildtrain.Position) (wildtr
 		return nil, err
 	}
 	chain = append(c.Augment.Chain(), chain...)
-	if c.Cache == CacheDisk && d.disk == nil {
-		if d.disk, err = openDisk(c.CacheDir, c.CacheBytes); err != nil {
-			return nil, err
-		}
+	if err := d.openDisk(); err != nil {
+		return nil, err
 	}
 	m := &detectionMaker{d: d, stage: stage, records: records, config: c, epoch: at.Epoch, world: max(at.World, 1), disk: d.disk}
 	if stage == wildtrain.Train {

@@ -212,23 +212,7 @@ func (m *detectionMaker) picture(index int, soon bool) (im wildtrain.Image, rele
 // load takes a picture from the disk cache or decodes and scales it; the result
 // is from the buffers.
 func (m *detectionMaker) load(rec *Record, w, h int) (wildtrain.Image, error) {
-	if m.disk == nil {
-		return m.scaled(rec, w, h)
-	}
-	name := m.disk.name(rec.source(), w, h, m.config.Decode)
-	if name == "" {
-		return m.scaled(rec, w, h)
-	}
-	im := wildtrain.Image{Width: w, Height: h, Channels: 3, U8: m.d.buffers.Get(w * h * 3)}
-	if m.disk.read(name, im) {
-		return im, nil
-	}
-	m.d.buffers.Put(im.U8)
-	im, err := m.scaled(rec, w, h)
-	if err == nil {
-		m.disk.write(name, im)
-	}
-	return im, err
+	return m.disk.get(rec.source(), w, h, m.config.Decode, &m.d.buffers, func() (wildtrain.Image, error) { return m.scaled(rec, w, h) })
 }
 
 // scaled decodes and scales a picture, row by row where that can be.

@@ -109,6 +109,9 @@ func (classifier) data(s Settings, log *slog.Logger) (dataset, error) {
 	if cfg.Root == "" && len(cfg.Roots) == 0 {
 		return nil, errNoRoot
 	}
+	if s.Data.Decode == datamodule.DecodeFast {
+		return nil, badSettings(errors.New("pipeline: data.decode=fast is for detection: a classifier's crops come from whole pictures"))
+	}
 	if err := cfg.Validate(); err != nil {
 		return nil, badSettings(err)
 	}

@@ -211,7 +211,7 @@ func labelConfig(r config.Run) datamodule.ClassificationConfig {
 	c.Sampler, c.Curriculum, c.Epochs = datamodule.SamplerConfig(d.Sampler), datamodule.CurriculumConfig(d.Curriculum), r.Training.Epochs
 	c.Batch, c.EvalBatch, c.DropLast = r.BatchSize(), d.EvalBatch, d.DropLast
 	c.Seed, c.Workers, c.Prefetch = r.Seed, loaderWorkers(r), d.Prefetch
-	c.Cache, c.CacheBytes, c.OnError, c.AllowLinks = d.Cache, int64(d.CacheGB)<<30, d.OnError, d.AllowLinks
+	c.Cache, c.CacheBytes, c.CacheDir, c.OnError, c.AllowLinks = d.Cache, int64(d.CacheGB)<<30, d.CacheDir, d.OnError, d.AllowLinks
 	return c
 }
 
