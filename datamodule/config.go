@@ -75,6 +75,8 @@ type Config struct {
 	RectPad   float64 `yaml:"rect_pad"`   // strides to spare in flat batches
 	DropLast  bool    `yaml:"drop_last"`  // leave out a last training batch that is not full
 
+	Windows WindowConfig `yaml:"windows"` // evaluation and prediction window by window
+
 	Seed     uint64 `yaml:"seed"`     // of order and augmentation
 	Epochs   int    `yaml:"epochs"`   // of the training, for Augment.CloseMosaic; 0: never close
 	Workers  int    `yaml:"workers"`  // goroutines that make pictures; 0: the caller's own
@@ -172,7 +174,7 @@ func (c Config) Validate() error {
 	if _, err := augment.Parse(c.Transforms); err != nil {
 		errs = append(errs, err)
 	}
-	errs = append(errs, c.Sampler.Validate(), c.Curriculum.Validate())
+	errs = append(errs, c.Sampler.Validate(), c.Curriculum.Validate(), c.Windows.Validate())
 	return errors.Join(errs...)
 }
 

@@ -66,6 +66,7 @@ func NewDetection(c Config) (*Detection, error) {
 
 // newDetection reads what all splits of the sources say.
 func newDetection(c Config, sources []source, classes *classMap) *Detection {
+	c.ByWindow = c.ByWindow || c.Windows.Size > 0
 	d := &Detection{
 		config: c, log: c.Logger, sources: sources, classes: classes, raw: map[rawKey]*loaded{},
 		ready: map[wildtrain.Stage][]Record{}, reports: map[wildtrain.Stage]*Report{},

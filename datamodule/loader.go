@@ -53,6 +53,8 @@ func (d *Detection) Loader(stage wildtrain.Stage, at wildtrain.Position) (wildtr
 		m.closed = c.Epochs > 0 && at.Epoch >= c.Epochs-c.Augment.CloseMosaic
 		m.window = c.window(len(records))
 		d.recent.grow(int64(m.window+(c.Prefetch+2)*c.Batch) * c.pictureBytes())
+	} else if c.Windows.Size > 0 {
+		return d.windowLoader(m, at), nil
 	} else {
 		ratio := func(i int) float64 { return float64(records[i].Height) / float64(records[i].Width) }
 		m.plan = evalPlan(len(records), ratio, c, at)

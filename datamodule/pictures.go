@@ -59,6 +59,13 @@ func (m *detectionMaker) evaluation(place int, dst wildtrain.Image) (wildtrain.S
 	defer release()
 	out := m.newSample(rec)
 	out.Place = scaling(rec, im).Then(augment.Letterbox(dst, im))
+	showObjects(&out, rec, dst)
+	return out, nil
+}
+
+// showObjects gives an evaluation's sample its annotations: all in the original's
+// coordinates, and what of them is in the batch's picture.
+func showObjects(out *wildtrain.Sample, rec Record, dst wildtrain.Image) {
 	out.Truth = slices.Clone(rec.Objects)
 	for _, o := range rec.Objects {
 		b := out.Place.Box(o.Box)
@@ -70,7 +77,6 @@ func (m *detectionMaker) evaluation(place int, dst wildtrain.Image) (wildtrain.S
 			out.Objects = append(out.Objects, o)
 		}
 	}
-	return out, nil
 }
 
 func (m *detectionMaker) newSample(rec Record) wildtrain.Sample {

@@ -1,6 +1,7 @@
 package datamodule
 
 import (
+	"cmp"
 	"math"
 	"slices"
 
@@ -79,11 +80,7 @@ func evalPlan(n int, ratio func(int) float64, c Config, at wildtrain.Position) p
 	for i := at.Rank; i < n; i += max(at.World, 1) {
 		mine = append(mine, i)
 	}
-	batch := c.EvalBatch
-	if batch == 0 {
-		batch = c.Batch
-	}
-	for places := range slices.Chunk(mine, batch) {
+	for places := range slices.Chunk(mine, c.evalBatch()) {
 		b := planned{places, c.ImageSize, c.ImageSize}
 		if c.Rect {
 			first, last := ratio(p.order[places[0]]), ratio(p.order[places[len(places)-1]])
@@ -93,6 +90,9 @@ func evalPlan(n int, ratio func(int) float64, c Config, at wildtrain.Position) p
 	}
 	return p
 }
+
+// evalBatch is the number of pictures per evaluation batch.
+func (c Config) evalBatch() int { return cmp.Or(c.EvalBatch, c.Batch) }
 
 // rectShape is the smallest shape that holds pictures of aspect ratios (height
 // over width) between low and high with their long side at size: a multiple of
