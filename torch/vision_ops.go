@@ -15,3 +15,23 @@ func NMS(boxes, scores, classes *Tensor, iou float64, limit int) *Tensor {
 		return C.wt_nms(out, boxes.ptr(), scores.ptr(), classes.ptr(), C.double(iou), C.int64_t(limit))
 	})
 }
+
+// RoIAlignOptions say how regions are read.
+type RoIAlignOptions struct {
+	Scale         float64 // cells of the features per pixel of the regions
+	Height, Width int64   // of the result
+	Sampling      int64   // samples along a side of a bin; 0 for as many as cells lie in it
+	Aligned       bool    // pixels' centres lie at halves (Detectron2 and MMDetection), else at whole numbers and no region is below one cell
+}
+
+// RoIAlign reads features t (N, C, H, W) in regions rois (K, 5: index of the
+// picture, x1 y1 x2 y2): (K, C, Height, Width), each bin the mean of bilinear
+// samples (He et al. 2017, arXiv 1703.06870, section 3). Gradients flow to the
+// features. It computes on the CPU, whatever the device of the features, in
+// float32 or, for Double, in float64.
+func (t *Tensor) RoIAlign(rois *Tensor, o RoIAlignOptions) *Tensor {
+	in := []*Tensor{t, rois}
+	return runOf(in).shim("roi_align", in, func(out *C.wt_tensor) *C.char {
+		return C.wt_roi_align(out, t.ptr(), rois.ptr(), C.double(o.Scale), C.int64_t(o.Height), C.int64_t(o.Width), C.int64_t(o.Sampling), boolInt(o.Aligned))
+	})
+}

@@ -1,7 +1,8 @@
 // Package vision holds operations on boxes: areas, overlaps (IoU, GIoU, DIoU,
-// CIoU; differentiable), conversions between box formats, and non-maximum
-// suppression. Boxes are tensors whose last dimension is 4; the corner format is
-// x1, y1, x2, y2.
+// CIoU; differentiable), conversions between box formats, non-maximum
+// suppression, and what detectors with anchors are made of: Anchors, the coding
+// of boxes relative to them, Matcher, Sampler and the Pooling of regions. Boxes
+// are tensors whose last dimension is 4; the corner format is x1, y1, x2, y2.
 package vision
 
 import (
@@ -12,6 +13,8 @@ import (
 
 // eps keeps quotients of empty boxes finite, as in torchvision's losses.
 const eps = 1e-7
+
+var inf = math.Inf(1)
 
 // Format is a way to write a box as four numbers.
 type Format int
@@ -72,19 +75,18 @@ func Pairwise(f Overlap, a, b *torch.Tensor) *torch.Tensor {
 // pair holds what the measures have in common.
 type pair struct {
 	ax1, ay1, ax2, ay2, bx1, by1, bx2, by2 *torch.Tensor
-	union, iou                             *torch.Tensor
+	inter, union, iou                      *torch.Tensor
 }
 
 func newPair(a, b *torch.Tensor) (p pair) {
 	p.ax1, p.ay1, p.ax2, p.ay2 = coordinates(a)
 	p.bx1, p.by1, p.bx2, p.by2 = coordinates(b)
-	none := math.Inf(1)
-	w := p.ax2.Minimum(p.bx2).Minus(p.ax1.Maximum(p.bx1)).Clamp(0, none)
-	h := p.ay2.Minimum(p.by2).Minus(p.ay1.Maximum(p.by1)).Clamp(0, none)
-	inter := w.Mul(h)
+	w := p.ax2.Minimum(p.bx2).Minus(p.ax1.Maximum(p.bx1)).Clamp(0, inf)
+	h := p.ay2.Minimum(p.by2).Minus(p.ay1.Maximum(p.by1)).Clamp(0, inf)
+	p.inter = w.Mul(h)
 	area := p.ax2.Minus(p.ax1).Mul(p.ay2.Minus(p.ay1)).Add(p.bx2.Minus(p.bx1).Mul(p.by2.Minus(p.by1)))
-	p.union = area.Minus(inter)
-	p.iou = inter.Div(p.union.AddScalar(eps))
+	p.union = area.Minus(p.inter)
+	p.iou = p.inter.Div(p.union.AddScalar(eps))
 	return p
 }
 
@@ -148,4 +150,29 @@ func NMS(boxes, scores *torch.Tensor, iou float64) *torch.Tensor {
 // boxes; 0 for no limit.
 func ClassNMS(boxes, scores, classes *torch.Tensor, iou float64, limit int) *torch.Tensor {
 	return torch.NMS(boxes, scores, classes, iou, limit)
+}
+
+// shiftedBoxes is up to how many boxes BatchedNMS shifts groups apart.
+const shiftedBoxes = 1000
+
+// BatchedNMS is NMS within each group (N, Int64: class or level) the way
+// torchvision's detectors go about it, to the last bit: up to 1000 boxes are
+// shifted apart by group, which rounds their corners a little, and share one
+// suppression; more are taken group by group. At most limit boxes are kept, 0 for all.
+func BatchedNMS(boxes, scores, groups *torch.Tensor, iou float64, limit int) *torch.Tensor {
+	if n := boxes.Size(0); n == 0 || n > shiftedBoxes {
+		return ClassNMS(boxes, scores, groups, iou, limit)
+	}
+	return boxes.Sub(func() *torch.Tensor {
+		step := boxes.Max().AddScalar(1)
+		return torch.NMS(boxes.Add(groups.To(boxes.DType()).Mul(step).Unsqueeze(1)), scores, nil, iou, limit)
+	})
+}
+
+// Clip moves corners of boxes (…, 4) that lie outside a picture onto its edge.
+func Clip(boxes *torch.Tensor, height, width float64) *torch.Tensor {
+	return boxes.Sub(func() *torch.Tensor {
+		x1, y1, x2, y2 := coordinates(boxes)
+		return torch.Stack([]*torch.Tensor{x1.Clamp(0, width), y1.Clamp(0, height), x2.Clamp(0, width), y2.Clamp(0, height)}, -1)
+	})
 }

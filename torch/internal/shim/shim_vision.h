@@ -13,6 +13,12 @@ extern "C" {
 // kept, 0 for all.
 char *wt_nms(wt_tensor *out, wt_tensor boxes, wt_tensor scores, wt_tensor classes, double iou, int64_t limit);
 
+// RoIAlign of features (N, C, H, W) in regions (K, 5: picture, corners in pixels;
+// scale takes pixels to cells): out is (K, C, height, width). sampling is the
+// number of samples along a side of a bin, 0 for as many as cells. Gradients flow
+// to the features. It computes on the CPU, whatever the device.
+char *wt_roi_align(wt_tensor *out, wt_tensor map, wt_tensor rois, double scale, int64_t height, int64_t width, int64_t sampling, int aligned);
+
 #ifdef __cplusplus
 }
 #endif
