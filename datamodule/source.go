@@ -1,6 +1,7 @@
 package datamodule
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"os"
@@ -94,6 +95,9 @@ func sourceNames(all []source) []string {
 // openRoot tells the layout and opens every dataset in it.
 func openRoot(root string, c Config) ([]source, error) {
 	kind := c.Source
+	if strings.HasPrefix(root, "s3://") {
+		return nil, errors.New("a root must be a folder: bring it here first with Mirror (wildtrain data fetch from=s3://… out=FOLDER)")
+	}
 	info, err := os.Stat(root)
 	if err != nil {
 		return nil, err

@@ -3,7 +3,6 @@ package mlflow
 import (
 	"bytes"
 	"context"
-	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -16,10 +15,11 @@ import (
 	"net/url"
 	"os"
 	"path"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
+
+	storage "github.com/wildtrain/sdk/internal/s3"
 )
 
 // S3Options say how to reach a storage with S3's interface.
@@ -59,10 +59,10 @@ func openS3(uri string, c Connection) (*s3, error) {
 	}
 	s := &s3{o: c.S3, bucket: u.Host, root: strings.Trim(u.Path, "/"), extra: map[string]string{}, now: time.Now}
 	if s.o.Region == "" {
-		s.o.Region = "us-east-1"
+		s.o.Region = storage.DefaultRegion
 	}
 	if s.o.Endpoint == "" {
-		s.o.Endpoint = "https://s3." + s.o.Region + ".amazonaws.com"
+		s.o.Endpoint = storage.Endpoint(s.o.Region)
 	}
 	if s.o.ExtraArgs != "" {
 		var args map[string]any
@@ -111,9 +111,8 @@ func (s *s3) do(ctx context.Context, what string, r request, read func(*http.Res
 		defer a.Body.Close()
 		if a.StatusCode < 200 || a.StatusCode > 299 {
 			text, _ := io.ReadAll(io.LimitReader(a.Body, 1<<16))
-			var e struct{ Code, Message string }
-			if xml.Unmarshal(text, &e) == nil && e.Code != "" {
-				return 0, &Error{Code: e.Code, Message: e.Message, Status: a.StatusCode, Call: what}
+			if code, message, ok := storage.Fault(text); ok {
+				return 0, &Error{Code: code, Message: message, Status: a.StatusCode, Call: what}
 			}
 			return 0, answerError(what, a.StatusCode, text)
 		}
@@ -124,86 +123,26 @@ func (s *s3) do(ctx context.Context, what string, r request, read func(*http.Res
 	})
 }
 
-// sign makes a request with the headers of Signature Version 4 (AWS General Reference, "Signing requests").
+// sign makes a signed request.
 func (s *s3) sign(ctx context.Context, r request) (*http.Request, error) {
-	target := "/" + s.bucket
-	if r.key != "" {
-		target += "/" + awsPath(r.key)
-	}
-	query := strings.ReplaceAll(r.query.Encode(), "+", "%20")
-	address := s.rest.base + target
-	if query != "" {
-		address += "?" + query
-	}
 	var body io.Reader
 	if r.body != nil {
 		body = r.body()
 	}
-	q, err := http.NewRequestWithContext(ctx, r.method, address, body)
+	q, err := http.NewRequestWithContext(ctx, r.method, storage.Address(s.rest.base, s.bucket, r.key, r.query), body)
 	if err != nil {
 		return nil, err
 	}
 	q.ContentLength = r.size
-	now := s.now().UTC()
 	digest := r.digest
 	if digest == "" {
-		digest = hexDigest(nil)
-	}
-	signed := map[string]string{"host": q.URL.Host, "x-amz-date": now.Format("20060102T150405Z"), "x-amz-content-sha256": digest}
-	if s.o.SessionToken != "" {
-		signed["x-amz-security-token"] = s.o.SessionToken
+		digest = storage.Digest(nil)
 	}
 	for k, v := range r.header {
-		signed[strings.ToLower(k)] = v
+		q.Header.Set(k, v)
 	}
-	var names []string
-	for k, v := range signed {
-		names = append(names, k)
-		if k != "host" {
-			q.Header.Set(k, v)
-		}
-	}
-	slices.Sort(names)
-	var lines strings.Builder
-	for _, k := range names {
-		lines.WriteString(k + ":" + strings.TrimSpace(signed[k]) + "\n")
-	}
-	list := strings.Join(names, ";")
-	base := strings.TrimPrefix(s.rest.base, strings.Split(s.rest.base, "://")[0]+"://"+q.URL.Host) // an endpoint may have a path
-	canonical := strings.Join([]string{r.method, base + target, query, lines.String(), list, digest}, "\n")
-	day := now.Format("20060102")
-	scope := day + "/" + s.o.Region + "/s3/aws4_request"
-	text := "AWS4-HMAC-SHA256\n" + signed["x-amz-date"] + "\n" + scope + "\n" + hexDigest([]byte(canonical))
-	key := []byte("AWS4" + s.o.SecretKey)
-	for _, part := range []string{day, s.o.Region, "s3", "aws4_request"} {
-		key = mac(key, part)
-	}
-	q.Header.Set("Authorization", "AWS4-HMAC-SHA256 Credential="+s.o.AccessKey+"/"+scope+", SignedHeaders="+list+", Signature="+hex.EncodeToString(mac(key, text)))
+	storage.Credentials{Region: s.o.Region, AccessKey: s.o.AccessKey, SecretKey: s.o.SecretKey, SessionToken: s.o.SessionToken}.Sign(q, digest, s.now())
 	return q, nil
-}
-
-func mac(key []byte, text string) []byte {
-	h := hmac.New(sha256.New, key)
-	h.Write([]byte(text))
-	return h.Sum(nil)
-}
-
-func hexDigest(data []byte) string {
-	sum := sha256.Sum256(data)
-	return hex.EncodeToString(sum[:])
-}
-
-// awsPath escapes all but unreserved characters and slashes.
-func awsPath(p string) string {
-	var b strings.Builder
-	for _, c := range []byte(p) {
-		if c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || strings.IndexByte("-_.~/", c) >= 0 {
-			b.WriteByte(c)
-		} else {
-			fmt.Fprintf(&b, "%%%02X", c)
-		}
-	}
-	return b.String()
 }
 
 func (s *s3) Put(ctx context.Context, name, file string) error {
@@ -278,7 +217,7 @@ func (s *s3) putParts(ctx context.Context, what, key, file string, size int64, h
 			return err
 		}
 		end := request{method: http.MethodPost, key: key, query: url.Values{"uploadId": {created.ID}}, size: int64(len(data)),
-			digest: hexDigest(data), body: func() io.Reader { return bytes.NewReader(data) }}
+			digest: storage.Digest(data), body: func() io.Reader { return bytes.NewReader(data) }}
 		return s.do(ctx, what, end, func(a *http.Response) error { // S3 may answer 200 with an error inside
 			text, err := io.ReadAll(io.LimitReader(a.Body, 1<<16))
 			if err == nil && bytes.Contains(text, []byte("<Error>")) {
@@ -308,16 +247,6 @@ func (s *s3) Get(ctx context.Context, name string, offset int64, w io.Writer) er
 	})
 }
 
-// listing is an answer of ListObjectsV2.
-type listing struct {
-	Contents []struct {
-		Key  string
-		Size int64
-	}
-	CommonPrefixes        []struct{ Prefix string }
-	NextContinuationToken string
-}
-
 func (s *s3) List(ctx context.Context, name string) ([]FileInfo, error) {
 	if err := checkArtifactPath(name); err != nil {
 		return nil, err
@@ -330,10 +259,10 @@ func (s *s3) List(ctx context.Context, name string) ([]FileInfo, error) {
 	q := url.Values{"list-type": {"2"}, "prefix": {prefix}, "delimiter": {"/"}}
 	var out []FileInfo
 	for {
-		var l listing
-		err := s.do(ctx, "list artifacts", request{method: http.MethodGet, query: q}, func(a *http.Response) error {
-			l = listing{}
-			return xml.NewDecoder(io.LimitReader(a.Body, 64<<20)).Decode(&l)
+		var l storage.Listing
+		err := s.do(ctx, "list artifacts", request{method: http.MethodGet, query: q}, func(a *http.Response) (err error) {
+			l, err = storage.ReadListing(a.Body)
+			return err
 		})
 		if err != nil {
 			return nil, err

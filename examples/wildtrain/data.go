@@ -20,7 +20,7 @@ import (
 // data are the verbs that look at data and change its form.
 func (a *app) data() *cobra.Command {
 	data := group("data", "Check, measure, show, convert and tile data")
-	data.AddCommand(a.dataCheck().command(), a.dataStats().command(), a.dataShow().command(), a.dataConvert().command(), a.dataTile().command(), a.dataSelect().command())
+	data.AddCommand(a.dataCheck().command(), a.dataStats().command(), a.dataShow().command(), a.dataConvert().command(), a.dataTile().command(), a.dataSelect().command(), a.dataFetch().command())
 	return data
 }
 

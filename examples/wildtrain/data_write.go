@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"os"
 	"strconv"
 	"strings"
 
@@ -241,4 +242,33 @@ func tileConfig(own map[string]string) (datamodule.TileConfig, error) {
 		return t, usageError{err}
 	}
 	return t, nil
+}
+
+func (a *app) dataFetch() verb {
+	return verb{
+		name: "fetch", short: "Bring data from a storage with S3's interface into a folder, or follow it",
+		keys: []key{
+			{"from", "s3://BUCKET/PREFIX", true, "where the data lies"},
+			{"out", "FOLDER", true, "where it is to be; a folder that was fetched before is brought up to date"},
+		},
+		example: "wildtrain data fetch from=s3://surveys/2024 out=data\n" +
+			"AWS_ENDPOINT_URL=http://127.0.0.1:9000 wildtrain data fetch from=s3://surveys/2024 out=data",
+		after: "Keys and places come from AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN, AWS_REGION and AWS_ENDPOINT_URL; without keys nothing is signed. Only what is new or has changed is fetched; what is gone from the storage goes from the folder, too. An interrupted fetch goes on where it stopped.",
+		json:  []result{{"fetched same removed", "objects"}, {"bytes", "of the objects fetched"}, {"out", "the folder"}},
+		run: func(ctx context.Context, own map[string]string, _ []string) error {
+			from, err := datamodule.NewS3(own["from"], os.Getenv)
+			if err != nil {
+				return err
+			}
+			done, err := datamodule.Mirror(ctx, from, own["out"], nil)
+			if err != nil {
+				return err
+			}
+			if a.json {
+				return a.print(map[string]any{"fetched": done.Fetched, "same": done.Same, "removed": done.Removed, "bytes": done.Bytes, "out": own["out"]})
+			}
+			_, err = fmt.Fprintf(a.out, "%s  fetched %d (%.1f MB)  as before %d  removed %d\n", own["out"], done.Fetched, float64(done.Bytes)/1e6, done.Same, done.Removed)
+			return err
+		},
+	}
 }
