@@ -33,7 +33,8 @@ race: ## the torch packages under the race detector and a garbage collection at 
 	@set -e; $(ENV); set -x; GOGC=1 go test -race -short $(TESTFLAGS) $$(.ci/packages cgo)
 
 parity: ## live against the Python peers, in a virtual environment made here (needs pip)
-	@set -e; sh parity/setup.sh "$(CACHE)/peers"; $(ENV); set -x; \
+	@set -e; sh parity/setup.sh "$(CACHE)/peers"; sh parity/setup_optuna.sh "$(CACHE)/optuna"; $(ENV); set -x; \
+	WILDTRAIN_OPTUNA="$(CACHE)/optuna/bin/python:$(CACHE)/optuna-4.9/bin/python" \
 	WILDTRAIN_PEER="$(CACHE)/peers/bin/python" go test -tags parity -count=1 -run Parity -timeout 60m $(TESTFLAGS) ./...
 
 soak: ## memory over a thousand training steps

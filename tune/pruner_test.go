@@ -65,8 +65,12 @@ func decide(t *testing.T, table int, p Pruner) string {
 	return out.String()
 }
 
-func TestDecisionsOfOptuna(t *testing.T) {
-	f, err := os.Open("testdata/decisions.gz")
+func TestDecisionsOfOptuna(t *testing.T) { sameDecisions(t, "testdata/decisions.gz") }
+
+// sameDecisions compares with a file of testdata/decisions.py.
+func sameDecisions(t *testing.T, file string) {
+	t.Helper()
+	f, err := os.Open(file)
 	require.NoError(t, err)
 	defer f.Close()
 	z, err := gzip.NewReader(f)

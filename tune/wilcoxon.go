@@ -31,21 +31,25 @@ func (p *Wilcoxon) Prune(v *View, t *Trial, _ func(key, json string)) (bool, err
 	}
 	d := v.Directions[0]
 	var differences []float64
-	mean, bestMean := 0.0, 0.0
 	for _, s := range t.Steps() {
-		l := d.loss(t.Reports[s])
-		mean += l / float64(len(t.Reports))
 		if b, ok := best.Reports[s]; ok {
-			differences = append(differences, l-d.loss(b))
+			differences = append(differences, d.loss(t.Reports[s])-d.loss(b))
 		}
-	}
-	for _, r := range best.Reports {
-		bestMean += d.loss(r) / float64(len(best.Reports))
 	}
 	if len(differences) < max(2, p.Startup) {
 		return false, nil
 	}
-	return signedRank(differences) < p.P && bestMean < mean, nil
+	return signedRank(differences) < p.P && d.loss(meanReport(best)) < d.loss(meanReport(t)), nil
+}
+
+// meanReport adds in the order of the steps and divides once, as Python does: a
+// last digit decides between equal means.
+func meanReport(t *Trial) float64 {
+	sum := 0.0
+	for _, s := range t.Steps() {
+		sum += t.Reports[s]
+	}
+	return sum / float64(len(t.Reports))
 }
 
 func allFinite(t *Trial) bool {

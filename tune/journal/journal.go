@@ -317,6 +317,9 @@ func (s *Storage) Beat(_ context.Context, trial int64) error {
 func (s *Storage) Stale(_ context.Context, study int64, grace time.Duration) ([]int64, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if err := s.sync(); err != nil {
+		return nil, err
+	}
 	st, err := s.state.study(study)
 	if err != nil {
 		return nil, err

@@ -1,7 +1,7 @@
 // Package rdb keeps studies in a database with Optuna's schema (alembic revision
 // v3.2.0.a, unchanged since Optuna 3.2): Optuna and optuna-dashboard open what it
-// writes, and it opens and continues theirs. OpenSQLite brings its driver; Open
-// takes any database/sql handle, so that Postgres and MySQL need no dependency here.
+// writes, and it opens and continues theirs. OpenURL takes the addresses that Optuna
+// takes, of SQLite, Postgres and MySQL; Open takes any database/sql handle.
 //
 // Writes of one trial are grouped into transactions, and trials that have finished
 // are read once: that is where it saves time over Optuna, not on durability.
@@ -12,12 +12,9 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"net/url"
 	"strings"
 	"sync"
 	"time"
-
-	_ "modernc.org/sqlite" // the driver of OpenSQLite
 
 	"github.com/wildtrain/sdk/tune"
 )
@@ -43,48 +40,39 @@ var (
 	_ tune.Heartbeater = (*Storage)(nil)
 )
 
-// OpenSQLite opens or makes a SQLite file. Transactions begin immediate and wait
-// up to a minute for other processes; durability is SQLite's default (FULL).
-func OpenSQLite(ctx context.Context, file string) (*Storage, error) {
-	dsn := "file:" + (&url.URL{Path: file}).EscapedPath() + "?_txlock=immediate&_pragma=busy_timeout(60000)"
-	db, err := sql.Open("sqlite", dsn)
-	if err != nil {
-		return nil, fmt.Errorf("rdb: open %s: %w", file, err)
-	}
-	db.SetMaxOpenConns(1) // one writer: within the process nobody waits for a lock
-	s, err := Open(ctx, db, SQLite)
-	if err != nil {
-		return nil, errors.Join(fmt.Errorf("rdb: open %s: %w", file, err), db.Close())
-	}
-	s.owned = true
-	return s, nil
-}
-
 // Open takes a database and makes Optuna's tables where they are absent. The
 // handle stays the caller's. A schema of another revision is refused.
 func Open(ctx context.Context, db *sql.DB, dialect Dialect) (*Storage, error) {
 	s := &Storage{db: db, dialect: dialect, finished: map[int64]map[int64]*tune.Trial{}}
-	var found string
-	if err := s.row(ctx, db, "SELECT version_num FROM alembic_version").Scan(&found); err == nil {
-		return s, checkRevision(found)
+	const tries = 10
+	for try := 1; ; try++ {
+		var found string
+		if err := s.row(ctx, db, "SELECT version_num FROM alembic_version").Scan(&found); err == nil {
+			return s, checkRevision(found)
+		}
+		err := s.tx(ctx, s.makeTables)
+		if err == nil || try == tries {
+			return s, err
+		}
+		select { // another worker may be making them at this moment
+		case <-ctx.Done():
+			return s, ctx.Err()
+		case <-time.After(time.Duration(try) * 20 * time.Millisecond):
+		}
 	}
-	err := s.tx(ctx, func(tx *sql.Tx) error {
-		for _, statement := range dialect.schema() {
-			if _, err := tx.ExecContext(ctx, statement); err != nil {
-				return fmt.Errorf("rdb: make tables: %w", err)
-			}
+}
+
+func (s *Storage) makeTables(ctx context.Context, tx *sql.Tx) error {
+	for _, statement := range s.dialect.schema() {
+		if _, err := tx.ExecContext(ctx, statement); err != nil {
+			return fmt.Errorf("rdb: make tables: %w", err)
 		}
-		err := s.row(ctx, tx, "SELECT version_num FROM alembic_version").Scan(&found)
-		if err == nil { // another worker was first
-			return checkRevision(found)
-		}
-		if _, err := s.exec(ctx, tx, dialect.insertOrSet("version_info", []string{"version_info_id"}, "schema_version", "library_version"), 1, schemaVersion, library); err != nil {
-			return err
-		}
-		_, err = s.exec(ctx, tx, "INSERT INTO alembic_version (version_num) VALUES (?)", revision)
-		return err
-	})
-	return s, err
+	}
+	_, err := s.exec(ctx, tx, s.dialect.insertOrSet("version_info", []string{"version_info_id"}, "schema_version", "library_version"), 1, schemaVersion, library)
+	if err == nil {
+		_, err = s.exec(ctx, tx, "INSERT INTO alembic_version (version_num) VALUES (?)"+s.dialect.orKeep("version_num"), revision)
+	}
+	return err
 }
 
 func checkRevision(found string) error {
@@ -140,7 +128,7 @@ func (s *Storage) each(ctx context.Context, q querier, query string, args []any,
 }
 
 // tx runs f in a transaction, again where the database broke a deadlock.
-func (s *Storage) tx(ctx context.Context, f func(*sql.Tx) error) error {
+func (s *Storage) tx(ctx context.Context, f func(context.Context, *sql.Tx) error) error {
 	const tries = 5
 	for try := 1; ; try++ {
 		err := s.once(ctx, f)
@@ -155,12 +143,12 @@ func (s *Storage) tx(ctx context.Context, f func(*sql.Tx) error) error {
 	}
 }
 
-func (s *Storage) once(ctx context.Context, f func(*sql.Tx) error) error {
-	tx, err := s.db.BeginTx(ctx, nil)
+func (s *Storage) once(ctx context.Context, f func(context.Context, *sql.Tx) error) error {
+	tx, err := s.db.BeginTx(ctx, &sql.TxOptions{Isolation: s.dialect.isolation})
 	if err != nil {
 		return fmt.Errorf("rdb: begin: %w", err)
 	}
-	if err := f(tx); err != nil {
+	if err := f(ctx, tx); err != nil {
 		return errors.Join(err, tx.Rollback())
 	}
 	if err := tx.Commit(); err != nil {

@@ -12,7 +12,7 @@ import (
 // CreateStudy implements tune.Storage.
 func (s *Storage) CreateStudy(ctx context.Context, name string, directions []tune.Direction) (tune.StudyRecord, error) {
 	record := tune.StudyRecord{Name: name, Directions: directions}
-	err := s.tx(ctx, func(tx *sql.Tx) error {
+	err := s.tx(ctx, func(ctx context.Context, tx *sql.Tx) error {
 		var id int64
 		switch err := s.row(ctx, tx, "SELECT study_id FROM studies WHERE study_name = ?", name).Scan(&id); {
 		case err == nil:
@@ -40,7 +40,7 @@ func (s *Storage) CreateStudy(ctx context.Context, name string, directions []tun
 
 // DeleteStudy implements tune.Storage.
 func (s *Storage) DeleteStudy(ctx context.Context, study int64) error {
-	err := s.tx(ctx, func(tx *sql.Tx) error {
+	err := s.tx(ctx, func(ctx context.Context, tx *sql.Tx) error {
 		for _, table := range []string{
 			"trial_user_attributes", "trial_system_attributes", "trial_params", "trial_values", "trial_intermediate_values", "trial_heartbeats",
 		} {

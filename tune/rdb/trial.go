@@ -27,7 +27,7 @@ func stamp(t time.Time) any {
 // CreateTrial implements tune.Storage. A running trial gets its first heartbeat.
 func (s *Storage) CreateTrial(ctx context.Context, study int64, t *tune.Trial) (*tune.Trial, error) {
 	out := *t
-	err := s.tx(ctx, func(tx *sql.Tx) error {
+	err := s.tx(ctx, func(ctx context.Context, tx *sql.Tx) error {
 		var id int64
 		err := s.row(ctx, tx, "SELECT study_id FROM studies WHERE study_id = ?"+s.dialect.lock, study).Scan(&id)
 		if errors.Is(err, sql.ErrNoRows) {
@@ -84,7 +84,7 @@ func contents(t *tune.Trial) []tune.Change {
 
 // Claim implements tune.Storage.
 func (s *Storage) Claim(ctx context.Context, trial int64) (mine bool, err error) {
-	err = s.tx(ctx, func(tx *sql.Tx) error {
+	err = s.tx(ctx, func(ctx context.Context, tx *sql.Tx) error {
 		r, err := s.exec(ctx, tx, "UPDATE trials SET state = 'RUNNING', datetime_start = ? WHERE trial_id = ? AND state = 'WAITING'", stamp(time.Now()), trial)
 		if err != nil {
 			return err
@@ -100,7 +100,7 @@ func (s *Storage) Claim(ctx context.Context, trial int64) (mine bool, err error)
 
 // Update implements tune.Storage.
 func (s *Storage) Update(ctx context.Context, trial int64, changes ...tune.Change) error {
-	return s.tx(ctx, func(tx *sql.Tx) error {
+	return s.tx(ctx, func(ctx context.Context, tx *sql.Tx) error {
 		var state string
 		err := s.row(ctx, tx, "SELECT state FROM trials WHERE trial_id = ?"+s.dialect.lock, trial).Scan(&state)
 		if errors.Is(err, sql.ErrNoRows) {
@@ -131,13 +131,9 @@ func (s *Storage) write(ctx context.Context, tx *sql.Tx, trial int64, changes ..
 			}
 		case tune.SetReport:
 			value, kind := typed(c.Value)
-			query := "INSERT INTO trial_intermediate_values (trial_id, step, intermediate_value, intermediate_value_type) SELECT ?, ?, ?, ? WHERE NOT EXISTS (SELECT 1 FROM trial_intermediate_values WHERE trial_id = ? AND step = ?)"
-			if s.dialect.numbered { // a parameter in a SELECT list has no type by itself
-				query = "INSERT INTO trial_intermediate_values (trial_id, step, intermediate_value, intermediate_value_type) VALUES (?, ?, ?, ?) ON CONFLICT (trial_id, step) DO NOTHING"
-				_, err = s.exec(ctx, tx, query, trial, c.Step, value, kind)
-			} else {
-				_, err = s.exec(ctx, tx, query, trial, c.Step, value, kind, trial, c.Step)
-			}
+			// the first value of a step counts: the row that exists stays
+			query := "INSERT INTO trial_intermediate_values (trial_id, step, intermediate_value, intermediate_value_type) VALUES (?, ?, ?, ?)" + s.dialect.orKeep("trial_id", "step")
+			_, err = s.exec(ctx, tx, query, trial, c.Step, value, kind)
 		case tune.SetUserAttr, tune.SetSystemAttr:
 			table := attributes("trial", c.Kind == tune.SetSystemAttr)
 			_, err = s.exec(ctx, tx, s.dialect.insertOrSet(table, []string{"trial_id", s.dialect.key}, "value_json"), trial, c.Key, c.JSON)
@@ -195,14 +191,7 @@ func untyped(value sql.NullFloat64, kind string) float64 {
 func (s *Storage) Beat(ctx context.Context, trial int64) error { return s.beat(ctx, s.db, trial) }
 
 func (s *Storage) beat(ctx context.Context, q querier, trial int64) error {
-	r, err := s.exec(ctx, q, "UPDATE trial_heartbeats SET heartbeat = CURRENT_TIMESTAMP WHERE trial_id = ?", trial)
-	if err != nil {
-		return err
-	}
-	if n, err := r.RowsAffected(); err != nil || n > 0 {
-		return err
-	}
-	_, err = s.exec(ctx, q, "INSERT INTO trial_heartbeats (trial_id, heartbeat) VALUES (?, CURRENT_TIMESTAMP)", trial)
+	_, err := s.exec(ctx, q, "INSERT INTO trial_heartbeats (trial_id, heartbeat) VALUES (?, CURRENT_TIMESTAMP)"+s.dialect.orSet([]string{"trial_id"}, "heartbeat"), trial)
 	return err
 }
 

@@ -1,6 +1,6 @@
 """Writes decisions.gz: what Optuna's pruners decide on random tables.
 
-    DIR/bin/python decisions.py [TABLES]     (DIR of parity/setup_optuna.sh; 1000 unless given)
+    DIR/bin/python decisions.py [TABLES [OUT]]     (DIR of parity/setup_optuna.sh; 1000, into this folder, unless given)
 Tables come from numpy.random.RandomState(table), whose stream the Go test has,
 too; the file holds a line of 0 and 1 for each pruner and table.
 Made with numpy 2.4.6, optuna 5.0.0.
@@ -28,6 +28,7 @@ PRUNERS = [
 ]
 TRIALS, STEPS = 9, 12
 TABLES = int(sys.argv[1]) if len(sys.argv) > 1 else 1000
+OUT = sys.argv[2] if len(sys.argv) > 2 else os.path.dirname(os.path.abspath(__file__))
 
 
 def run(table, pruner):
@@ -64,6 +65,6 @@ lines = []
 for make in PRUNERS:
     for table in range(TABLES):
         lines.append(run(table, make()))
-path = os.path.join(os.path.dirname(os.path.abspath(__file__)), "decisions.gz")
+path = os.path.join(OUT, "decisions.gz")
 with open(path, "wb") as raw, gzip.GzipFile("", "wb", 9, raw, mtime=0) as f:
     f.write("\n".join(lines).encode())

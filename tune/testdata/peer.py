@@ -1,8 +1,9 @@
-"""The Python side of peer_test.go: peer.py COMMAND STORAGE STUDY [N].
+"""The Python side of parity_test.go: peer.py COMMAND STORAGE STUDY [N].
 
-STORAGE is sqlite:///FILE, postgresql://… or journal:FILE. Commands: dump (print the
-study as canonical JSON), more (run N trials), work (run N trials of a shared study),
-die (begin a trial under heartbeats and be killed).
+STORAGE is sqlite:///FILE, postgresql+psycopg2://…, mysql+pymysql://… or journal:FILE.
+Commands: dump (print the study as JSON), make (a study of N trials), more and work (run N
+trials of a study that is there), die (begin a trial under heartbeats and wait to be killed),
+rescue (run N trials, those of dead workers first).
 """
 import json, math, sys, warnings
 
@@ -21,6 +22,8 @@ def storage():
 
         return JournalStorage(JournalFileBackend(where[8:]))
     kwargs = {"heartbeat_interval": 1} if command == "die" else {}
+    if command == "rescue":
+        kwargs = {"heartbeat_interval": 1, "grace_period": 3, "heartbeat_stale_trial_callback": optuna.storages.RetryHeartbeatStaleTrialCallback()}
     return optuna.storages.RDBStorage(where, engine_kwargs={"connect_args": {"timeout": 60}} if where.startswith("sqlite") else {}, **kwargs)
 
 
@@ -51,7 +54,9 @@ if command == "dump":
         })
     print(json.dumps({"directions": [d.name for d in study.directions], "trials": trials, "best": study.best_trial.number,
                       "importances": optuna.importance.get_param_importances(study) if n else {}}))
-elif command in ("more", "work"):
+elif command in ("make", "more", "work", "rescue"):
+    if command == "make":
+        optuna.create_study(study_name=name, storage=storage(), direction="minimize")
     study = optuna.load_study(study_name=name, storage=storage(), sampler=optuna.samplers.TPESampler(n_startup_trials=5))
     study.optimize(objective, n_trials=n)
 elif command == "die":

@@ -1,11 +1,11 @@
 """Writes suggestions-<version>.bin.gz: what Optuna's samplers suggest, seed by seed.
 
 Run with the virtual environments of parity/setup_optuna.sh:
-    NPY_DISABLE_CPU_FEATURES="..." DIR/bin/python suggestions.py          (5.0.0)
-    NPY_DISABLE_CPU_FEATURES="..." DIR-4.9/bin/python suggestions.py      (4.9.0)
-NumPy's vector sorts must be off (see off()): they put equal values into an order
+    DIR/bin/python suggestions.py [SEEDS [OUT]]          (5.0.0; 50 seeds, into this folder, unless given)
+    DIR-4.9/bin/python suggestions.py [SEEDS [OUT]]      (4.9.0)
+NumPy's vector sorts must be off (off() sees to it): they put equal values into an order
 that depends on the processor, and the widths of their kernels with it.
-The file holds little-endian doubles: for each case, seed 0..49, trial 0..59, the
+The file holds little-endian doubles: for each case, seed, trial 0..59, the
 internal value of every parameter in the order in which they are asked for.
 Values, reports and constraints are made from parameters by the same arithmetic in
 the Go test, so that they need no place in the file.
@@ -30,6 +30,7 @@ import optuna
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 SEEDS, TRIALS = int(sys.argv[1]) if len(sys.argv) > 1 else 50, 60
+OUT = sys.argv[2] if len(sys.argv) > 2 else os.path.dirname(os.path.abspath(__file__))
 
 
 def mixed(t):
@@ -148,7 +149,7 @@ def main():
         for seed in range(SEEDS):
             run(optuna.create_study(sampler=sampler(seed), **how(seed)), out, seed)
         print(name, len(out), flush=True)
-    path = os.path.join(os.path.dirname(os.path.abspath(__file__)), f"suggestions-{optuna.__version__}.bin.gz")
+    path = os.path.join(OUT, f"suggestions-{optuna.__version__}.bin.gz")
     with open(path, "wb") as raw, gzip.GzipFile("", "wb", 9, raw, mtime=0) as f:
         f.write(struct.pack(f"<{len(out)}d", *out))
 
