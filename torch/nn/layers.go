@@ -134,8 +134,15 @@ type BatchNorm2d struct {
 
 // NewBatchNorm2d builds the layer; PyTorch's defaults are eps 1e-5, momentum 0.1.
 func NewBatchNorm2d(b *Builder, channels int64, eps, momentum float64) *BatchNorm2d {
+	return NewBatchNorm2dFrom(b, channels, eps, momentum, 1)
+}
+
+// NewBatchNorm2dFrom is NewBatchNorm2d with weights that begin with another value
+// than 1: with 0 the residual branch that it ends says nothing at first (Goyal et
+// al. 2017, arXiv 1706.02677, §5.1).
+func NewBatchNorm2dFrom(b *Builder, channels int64, eps, momentum, weight float64) *BatchNorm2d {
 	return &BatchNorm2d{
-		Weight:  b.Parameter("weight", wildtrain.Norms, Fill(1), channels),
+		Weight:  b.Parameter("weight", wildtrain.Norms, Fill(weight), channels),
 		Bias:    b.Parameter("bias", wildtrain.Biases, Fill(0), channels),
 		Mean:    b.Buffer("running_mean", torch.Float, 0, channels),
 		Var:     b.Buffer("running_var", torch.Float, 1, channels),
@@ -341,4 +348,27 @@ func NewFrozenBatchNorm2d(b *Builder, channels int64, eps float64) *FrozenBatchN
 // Forward implements Module.
 func (l *FrozenBatchNorm2d) Forward(x *torch.Tensor) *torch.Tensor {
 	return x.BatchNorm(l.Weight, l.Bias, l.Mean, l.Var, false, 0, l.Eps)
+}
+
+// GroupNorm normalises groups of channels within each picture (Wu and He 2018,
+// arXiv 1803.08494).
+type GroupNorm struct {
+	Weight, Bias *torch.Tensor
+	Groups       int64
+	Eps          float64
+}
+
+// NewGroupNorm builds the layer with PyTorch's default eps, 1e-5; groups must
+// divide channels.
+func NewGroupNorm(b *Builder, groups, channels int64) *GroupNorm {
+	return &GroupNorm{
+		Weight: b.Parameter("weight", wildtrain.Norms, Fill(1), channels),
+		Bias:   b.Parameter("bias", wildtrain.Biases, Fill(0), channels),
+		Groups: groups, Eps: 1e-5,
+	}
+}
+
+// Forward implements Module.
+func (l *GroupNorm) Forward(x *torch.Tensor) *torch.Tensor {
+	return x.GroupNorm(l.Groups, l.Weight, l.Bias, l.Eps)
 }

@@ -32,6 +32,7 @@ type Spec struct {
 	Dropout         float64 // before the head, in training
 	StochasticDepth float64 // of the last residual branch, to which it grows from 0; ResNet, RegNet and MobileNetV3 have none
 	FrozenNorm      bool    // batch norm is FrozenBatchNorm2d, as detectors want it
+	MapsOnly        bool    // leave away what Maps does not need; MobileNetV3's keys lose "features." then
 
 	shared bool // both libraries use these keys
 	build  func(s *site) trunk
@@ -74,14 +75,17 @@ type site struct {
 func (s *site) block() { s.starts = append(s.starts, len(s.store.Entries())) }
 
 // norm builds batch norm of the family's eps and momentum.
-func (s *site) norm(eps, momentum float64) normLayer {
+func (s *site) norm(eps, momentum float64) normLayer { return s.normFrom(eps, momentum, 1) }
+
+// normFrom is norm with weights that begin with a value.
+func (s *site) normFrom(eps, momentum, weight float64) normLayer {
 	return func(b *nn.Builder, channels int64) nn.Module {
 		if s.FrozenNorm {
 			l := nn.NewFrozenBatchNorm2d(b, channels, eps)
 			s.store.Register(l) // detectors with other eps change it
 			return l
 		}
-		l := nn.NewBatchNorm2d(b, channels, eps, momentum)
+		l := nn.NewBatchNorm2dFrom(b, channels, eps, momentum, weight)
 		s.store.Register(l)
 		return l
 	}

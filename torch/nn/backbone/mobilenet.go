@@ -62,6 +62,9 @@ func (c mobileConfig) build(s *site) trunk {
 	style := s.mbStyle(c.eps, c.momentum, nn.ReLU, nn.HardSigmoid)
 	style.same = c.same
 	features := s.root.Sub("features")
+	if s.MapsOnly {
+		features = s.root // as torchvision's detectors have it
+	}
 	conv, norm := features.At(0).At(0), features.At(0).At(1)
 	if style.timm {
 		conv, norm = s.root.Sub("conv_stem"), s.root.Sub("bn1")
@@ -91,7 +94,9 @@ func (c mobileConfig) build(s *site) trunk {
 	}
 	t.layers = append(t.layers, style.conv(conv, norm, nn.Conv2dConfig{In: in, Out: c.last, Kernel: 1}, nn.HardSwish))
 	t.tap(s, c.last, stride)
-	t.tail = c.tail(s)
+	if s.net.Width = c.last; !s.MapsOnly {
+		t.tail = c.tail(s)
+	}
 	return t
 }
 

@@ -122,7 +122,7 @@ func TestParityStep(t *testing.T) {
 func TestParityInitial(t *testing.T) {
 	p := startPeer(t)
 	for _, name := range []string{
-		"resnet18", "efficientnet_b0", "timm/efficientnet_b0", "mobilenet_v3_small", "mobilenetv3_small_100", "regnet_y_400mf",
+		"resnet18", "efficientnet_b0", "timm/efficientnet_b0", "mobilenet_v3_small", "mobilenetv3_small_100", "regnet_y_400mf", "regnety_004",
 		"convnext_tiny", "timm/convnext_tiny", "swin_t", "swin_tiny_patch4_window7_224", "vit_b_32", "vit_tiny_patch16_224", "vit_small_patch14_reg4_dinov2",
 	} {
 		t.Run(strings.ReplaceAll(name, "/", "_"), func(t *testing.T) {

@@ -77,11 +77,12 @@ type regKeys struct {
 	squeeze, projection string
 	conv, norm          string // below a part
 	init                func(nn.Conv2dConfig) nn.Conv2dConfig
+	last                float64 // what the weights of a block's last norm begin with
 }
 
 var regTorchvision = regKeys{
 	stem: "stem", block: "trunk_output.block%d.block%[1]d-%d", parts: [3]string{"f.a", "f.b", "f.c"}, squeeze: "f.se",
-	projection: "proj", conv: "0", norm: "1", init: regInit,
+	projection: "proj", conv: "0", norm: "1", init: regInit, last: 1,
 }
 
 var regTimm = regKeys{
@@ -103,7 +104,7 @@ func (c regConfig) build(s *site) trunk {
 		for j := range depths[i] {
 			s.block()
 			b := descend(s.root, fmt.Sprintf(keys.block, i+1, j+keys.base))
-			stage = append(stage, keys.bottleneck(b, in, width, min(c.groupWidth, width), int64(2-min(j, 1)), norm))
+			stage = append(stage, keys.bottleneck(b, in, width, min(c.groupWidth, width), int64(2-min(j, 1)), norm, s.normFrom(1e-5, 0.1, keys.last)))
 			in = width
 		}
 		t.layers = append(t.layers, stage)
@@ -127,8 +128,8 @@ func regInit(c nn.Conv2dConfig) nn.Conv2dConfig {
 }
 
 // bottleneck builds 1×1, grouped 3×3, squeeze and excitation, 1×1 beside the
-// identity or a projection.
-func (k regKeys) bottleneck(b *nn.Builder, in, width, group, stride int64, norm normLayer) *residual {
+// identity or a projection; the last 1×1 has a norm of its own.
+func (k regKeys) bottleneck(b *nn.Builder, in, width, group, stride int64, norm, last normLayer) *residual {
 	l := &residual{out: width}
 	if in != width || stride != 1 {
 		l.shortcut = k.part(descend(b, k.projection), nn.Conv2dConfig{In: in, Out: width, Kernel: 1, Stride: stride}, norm, nil)
@@ -138,7 +139,7 @@ func (k regKeys) bottleneck(b *nn.Builder, in, width, group, stride int64, norm 
 		k.part(descend(b, k.parts[0]), nn.Conv2dConfig{In: in, Out: width, Kernel: 1}, norm, nn.ReLU),
 		k.part(descend(b, k.parts[1]), nn.Conv2dConfig{In: width, Out: width, Kernel: 3, Stride: stride, Groups: width / group}, norm, nn.ReLU),
 		squeeze.build(descend(b, k.squeeze), width, int64(math.RoundToEven(float64(in)/4))),
-		k.part(descend(b, k.parts[2]), nn.Conv2dConfig{In: width, Out: width, Kernel: 1}, norm, nil),
+		k.part(descend(b, k.parts[2]), nn.Conv2dConfig{In: width, Out: width, Kernel: 1}, last, nil),
 	}
 	return l
 }
