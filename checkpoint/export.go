@@ -11,15 +11,15 @@ import (
 
 // Export writes a State as a weights file, by the extension of path:
 // .safetensors, or .pt/.pth as a bare state dict for torch.load. The file is
-// written as a whole or not at all. metadata goes into safetensors' own map
-// and may be nil; .pt has no place for it beside a bare state dict.
+// written as a whole or not at all. metadata, which may be nil, goes into
+// safetensors' own map, or beside a .pt's state dict (WriteTorch): Open finds it.
 func Export(path string, s wildtrain.State, metadata map[string]string) error {
 	var write func(io.Writer) error
 	switch ext := strings.ToLower(filepath.Ext(path)); ext {
 	case ".safetensors":
 		write = func(w io.Writer) error { return WriteSafetensors(w, s, withFormat(metadata)) }
 	case ".pt", ".pth":
-		write = func(w io.Writer) error { return WriteTorch(w, s, "", nil) }
+		write = func(w io.Writer) error { return WriteTorch(w, s, "", nil, metadata) }
 	default:
 		return fmt.Errorf("checkpoint: export %s: extension %q is none of .safetensors, .pt, .pth", path, ext)
 	}

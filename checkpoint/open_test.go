@@ -1,6 +1,7 @@
 package checkpoint
 
 import (
+	"archive/zip"
 	"bytes"
 	"crypto/sha256"
 	"encoding/binary"
@@ -339,4 +340,36 @@ func TestFillConvertsAndKeepsWhatDoesNotFit(t *testing.T) {
 	got, err = Float32(part, "weight")
 	require.NoError(t, err)
 	assert.Equal(t, want, got)
+}
+
+// What is told of weights travels with them in either format, and does not touch the tensors.
+func TestExportKeepsMetadata(t *testing.T) {
+	source, err := Open("testdata/dtypes.pt")
+	require.NoError(t, err)
+	defer source.Close()
+	for _, name := range []string{"w.pt", "w.pth", "w.safetensors"} {
+		path := filepath.Join(t.TempDir(), name)
+		require.NoError(t, Export(path, source, map[string]string{"wildtrain": `{"classes":["zebra"]}`}))
+		f, err := Open(path)
+		require.NoError(t, err)
+		assert.Equal(t, `{"classes":["zebra"]}`, f.Metadata()["wildtrain"], name)
+		assert.Equal(t, source.Names(), f.Names(), name)
+		require.NoError(t, f.Close())
+	}
+}
+
+func TestBrokenMetadataIsTold(t *testing.T) {
+	var b bytes.Buffer
+	w := zip.NewWriter(&b)
+	for name, text := range map[string]string{"archive/data.pkl": "\x80\x02}.", "archive/extra/metadata.json": `{"a":`} {
+		e, err := w.Create(name)
+		require.NoError(t, err)
+		_, err = e.Write([]byte(text))
+		require.NoError(t, err)
+	}
+	require.NoError(t, w.Close())
+	path := filepath.Join(t.TempDir(), "w.pt")
+	require.NoError(t, os.WriteFile(path, b.Bytes(), 0o644))
+	_, err := Open(path)
+	assert.ErrorContains(t, err, "extra/metadata.json")
 }

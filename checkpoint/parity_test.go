@@ -58,7 +58,7 @@ func TestParityPythonOpensWhatWeWrite(t *testing.T) {
 		require.NoError(t, Export(filepath.Join(dir, name), source, map[string]string{"k": "v"}))
 	}
 	require.NoError(t, WriteFile(filepath.Join(dir, "nested.pt"), func(w io.Writer) error {
-		return WriteTorch(w, source, "model", map[string]any{"epoch": 7, "note": "ü", "lr": 0.5, "done": true, "big": int64(1) << 40})
+		return WriteTorch(w, source, "model", map[string]any{"epoch": 7, "note": "ü", "lr": 0.5, "done": true, "big": int64(1) << 40}, map[string]string{"k": "v"})
 	}))
 	r, err := CreateRun(t.TempDir(), "parity", "")
 	require.NoError(t, err)

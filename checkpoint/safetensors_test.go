@@ -139,8 +139,8 @@ func TestWritersRefuseWhatTheFormatCannotHold(t *testing.T) {
 	assert.ErrorContains(t, WriteSafetensors(&b, bad("__metadata__"), nil), "reserved")
 	assert.ErrorContains(t, WriteSafetensors(&b, bad("\xff"), nil), "UTF-8")
 	assert.ErrorContains(t, Export(filepath.Join(t.TempDir(), "w.onnx"), bad("w"), nil), `".onnx"`)
-	assert.ErrorContains(t, WriteTorch(&b, bad("w"), "model", map[string]any{"x": []int{1}}), `"x"`)
-	assert.ErrorContains(t, WriteTorch(&b, bad("w"), "", map[string]any{"x": 1}), "key")
+	assert.ErrorContains(t, WriteTorch(&b, bad("w"), "model", map[string]any{"x": []int{1}}, nil), `"x"`)
+	assert.ErrorContains(t, WriteTorch(&b, bad("w"), "", map[string]any{"x": 1}, nil), "key")
 	_, err := Tensors(Tensor{"w", wildtrain.Float32, []int64{2}, make([]byte, 4)})
 	assert.ErrorContains(t, err, `"w"`)
 }

@@ -3,6 +3,7 @@ package checkpoint
 import (
 	"archive/zip"
 	"encoding/binary"
+	"encoding/json"
 	"fmt"
 	"hash/crc32"
 	"hash/fnv"
@@ -24,14 +25,19 @@ const ptFolder = "archive"
 // contiguous CPU tensors which torch.load(weights_only=True) opens. key nests
 // it: "model" gives {"model": state_dict}, "" the bare state dict. extra adds
 // entries beside it, of types string, bool, int, int64 and float64; they need a key.
-func WriteTorch(w io.Writer, s wildtrain.State, key string, extra map[string]any) error {
-	if err := writeTorch(w, s, key, extra); err != nil {
+// metadata lies in a file of the archive that PyTorch does not look at, as TorchScript's
+// extra files do, and that Open reads again; nil for none.
+func WriteTorch(w io.Writer, s wildtrain.State, key string, extra map[string]any, metadata map[string]string) error {
+	if err := writeTorch(w, s, key, extra, metadata); err != nil {
 		return fmt.Errorf("checkpoint: write torch file: %w", err)
 	}
 	return nil
 }
 
-func writeTorch(w io.Writer, s wildtrain.State, key string, extra map[string]any) error {
+// ptMetadata is the entry of the metadata.
+const ptMetadata = "extra/metadata.json"
+
+func writeTorch(w io.Writer, s wildtrain.State, key string, extra map[string]any, metadata map[string]string) error {
 	order, err := layout(s)
 	if err != nil {
 		return err
@@ -54,6 +60,13 @@ func writeTorch(w io.Writer, s wildtrain.State, key string, extra map[string]any
 			return err
 		}
 		a.entry(fmt.Sprintf("data/%d", i), buf)
+	}
+	if len(metadata) > 0 {
+		text, err := json.Marshal(metadata)
+		if err != nil {
+			return err
+		}
+		a.entry(ptMetadata, text)
 	}
 	a.entry("version", []byte("3\n"))
 	a.entry(".data/serialization_id", fmt.Appendf(nil, "%020d%020d", a.names, a.sums))

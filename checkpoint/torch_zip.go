@@ -3,10 +3,12 @@ package checkpoint
 import (
 	"archive/zip"
 	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"hash/crc32"
 	"io"
+	"maps"
 	"path"
 	"strings"
 	"sync"
@@ -43,6 +45,9 @@ func (f *File) parseZip(data []byte, o Options) error {
 			return errors.New("the file was written on a big-endian machine: not supported")
 		}
 	}
+	if err := f.takeMetadata(a); err != nil {
+		return err
+	}
 	pickle, err := a.small(a.files["data.pkl"])
 	if err != nil {
 		return err
@@ -54,6 +59,24 @@ func (f *File) parseZip(data []byte, o Options) error {
 		return fmt.Errorf("data.pkl: %w", err)
 	}
 	return f.take(root, o)
+}
+
+// takeMetadata reads what WriteTorch puts beside the weights.
+func (f *File) takeMetadata(a *archive) error {
+	e, ok := a.files[ptMetadata]
+	if !ok {
+		return nil
+	}
+	text, err := a.small(e)
+	if err != nil {
+		return err
+	}
+	var more map[string]string
+	if err := json.Unmarshal(text, &more); err != nil {
+		return fmt.Errorf("%s: %w", ptMetadata, err)
+	}
+	maps.Copy(f.metadata, more)
+	return nil
 }
 
 func openArchive(data []byte) (*archive, error) {
