@@ -73,6 +73,9 @@ func (e *Env) track(ctx context.Context, s Settings, run *checkpoint.Run, data d
 			cfg.Inputs = append(cfg.Inputs, in)
 		}
 	}
+	if cfg.Parent != "" {
+		cfg.RunID = "" // MLFLOW_RUN_ID names the whole, not its parts
+	}
 	if old, ok := trackedBefore(run); ok && old.URI == cfg.URI {
 		cfg.RunID, cfg.Params = old.RunID, nil // params are written once; what changed since stands in the run folder
 	}

@@ -47,9 +47,12 @@ type Tuning struct {
 	// the command line of one: a program that does the same Tune with one job.
 	Jobs    int
 	Command []string
+	Worker  bool // runs trials for another process, which tracks the study
 
-	options config.Options
-	files   bool // tune.space is declared in a file
+	options  config.Options
+	files    bool // tune.space is declared in a file
+	tracking Tracking
+	parent   string // the study's run in tracking
 }
 
 // Tuned is the outcome of Tune.
@@ -82,6 +85,11 @@ func (e *Env) Tune(ctx context.Context, t *Tuning, notify func(*tune.Trial)) (*T
 	if err != nil {
 		return nil, err
 	}
+	tracked, err := e.trackStudy(ctx, t, storage)
+	if err != nil {
+		return nil, err
+	}
+	notify = tracked.watch(ctx, notify)
 	if t.Jobs > 1 && len(t.Command) > 0 {
 		err = e.workers(ctx, t, study, notify)
 	} else {
@@ -89,9 +97,11 @@ func (e *Env) Tune(ctx context.Context, t *Tuning, notify func(*tune.Trial)) (*T
 	}
 	view, viewErr := study.View(context.WithoutCancel(ctx))
 	if viewErr != nil {
+		tracked.end(nil, errors.Join(err, viewErr))
 		return nil, errors.Join(err, viewErr)
 	}
 	out := &Tuned{View: view, Dir: t.Dir(), Best: best(view)}
+	tracked.end(out.Best, err)
 	if err == nil && len(out.Best) == 0 {
 		err = fmt.Errorf("pipeline: tune: study %s has no finished trial", t.Study)
 	}
@@ -108,17 +118,19 @@ func best(v *tune.View) []*tune.Trial {
 	return nil
 }
 
-// OpenStudies opens the storage that a tune.storage names.
+// OpenStudies opens the storage that a tune.storage names: memory, a journal's
+// file, or the address of a database as rdb.OpenURL takes it.
 func OpenStudies(ctx context.Context, storage string) (tune.Storage, error) {
-	switch scheme, file, ok := strings.Cut(storage, ":///"); {
-	case storage == "memory":
+	if storage == "memory" {
 		return tune.NewMemory(), nil
-	case ok && scheme == "sqlite":
-		return rdb.OpenSQLite(ctx, file)
-	case ok && scheme == "journal":
+	}
+	if file, ok := strings.CutPrefix(storage, "journal:///"); ok {
 		return journal.Open(file)
 	}
-	return nil, badSettings(fmt.Errorf("pipeline: tune.storage is %q, must be sqlite:///FILE, journal:///FILE or memory", storage))
+	if scheme, _, ok := strings.Cut(storage, "://"); ok && scheme != "journal" {
+		return rdb.OpenURL(ctx, storage)
+	}
+	return nil, badSettings(fmt.Errorf("pipeline: tune.storage is %q, must be sqlite:///FILE, postgresql://…, mysql://…, journal:///FILE or memory", storage))
 }
 
 func (t *Tuning) open(ctx context.Context) (tune.Storage, error) {
@@ -187,7 +199,7 @@ func (e *Env) trial(ctx context.Context, t *Tuning, l *tune.Live) ([]float64, er
 	if err != nil {
 		return nil, err
 	}
-	dir := filepath.Join(s.Runs, s.Experiment, s.Name)
+	dir := s.Dir
 	if s.Resume != "" {
 		dir = s.Resume
 	}
@@ -208,17 +220,25 @@ func (e *Env) trial(ctx context.Context, t *Tuning, l *tune.Live) ([]float64, er
 func (t *Tuning) settings(l *tune.Live, values map[string]any) (Settings, error) {
 	o := t.options
 	o.Overrides = t.overrides(values)
-	if run, err := strconv.Unquote(l.UserAttrs()[runAttr]); err == nil {
-		if _, err := os.Stat(filepath.Join(run, "checkpoints", "last")); err == nil {
-			s, err := Compose(o)
-			s.Resume = run
-			return s, err
-		}
-	}
 	s, err := Compose(o)
-	s.Runs, s.Experiment, s.Dir = filepath.Join(t.Runs, t.Experiment), t.Study, ""
-	s.Name = fmt.Sprintf("trial-%04d", l.Number())
-	return s, err
+	if err != nil {
+		return s, err
+	}
+	s.Tracking = t.ofTrial(s.Tracking, l.Number())
+	if run, err := strconv.Unquote(l.UserAttrs()[runAttr]); err == nil && exists(filepath.Join(run, "checkpoints", "last")) {
+		s.Resume = run
+		return s, nil
+	}
+	s.Dir = filepath.Join(t.Dir(), fmt.Sprintf("trial-%04d", l.Number()))
+	for n, first := 2, s.Dir; exists(s.Dir); n++ { // of a study whose store is gone
+		s.Dir = fmt.Sprintf("%s-%d", first, n)
+	}
+	return s, nil
+}
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
 }
 
 // watcher reports epochs to the pruner and remembers the best values.

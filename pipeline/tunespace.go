@@ -191,7 +191,7 @@ func (t *Tuning) fixed() error {
 	if err != nil {
 		return err
 	}
-	t.Runs, t.Experiment, t.Seed, t.Epochs = s.Runs, s.Experiment, s.Seed, s.Loop.Epochs
+	t.Runs, t.Experiment, t.Seed, t.Epochs, t.tracking = s.Runs, s.Experiment, s.Seed, s.Loop.Epochs, s.Tracking
 	if strings.ContainsAny(t.Study, `/\`) || t.Study == "" {
 		return badSettings(fmt.Errorf("pipeline: tune.study is %q, must be a name without slashes", t.Study))
 	}

@@ -59,7 +59,7 @@ func (a *app) tune() verb {
 				var end context.CancelFunc
 				ctx, end = whileParentLives(ctx)
 				defer end()
-				t.Jobs = 1
+				t.Jobs, t.Worker = 1, true
 			}
 			if t.Jobs > 1 {
 				if t.Command, err = a.workerCommand(overrides, plateau, retry); err != nil {
