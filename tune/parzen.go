@@ -410,59 +410,72 @@ func (k *kernels) addSteps(acc []float64, rows [][]float64, d int) {
 // quicksort with a median of three that leaves parts of up to 16 to insertion. The
 // order of equal values is what matters: their kernels differ in width.
 func argsort(v []float64) []int {
+	keys := make([]key, len(v))
+	for i, x := range v {
+		keys[i] = key{x, i}
+	}
+	quicksort(keys)
 	order := make([]int, len(v))
-	for i := range order {
-		order[i] = i
+	for i, k := range keys {
+		order[i] = k.at
 	}
-	const small = 15
-	var sort func(l, r int)
-	sort = func(l, r int) {
-		for r-l > small {
-			m := partition(v, order, l, r)
-			if m-l < r-m {
-				sort(l, m-1)
-				l = m + 1
-			} else {
-				sort(m+1, r)
-				r = m - 1
-			}
-		}
-		for i := l + 1; i <= r; i++ {
-			at, x, j := order[i], v[order[i]], i
-			for ; j > l && x < v[order[j-1]]; j-- {
-				order[j] = order[j-1]
-			}
-			order[j] = at
-		}
-	}
-	sort(0, len(v)-1)
 	return order
 }
 
-func partition(v []float64, order []int, l, r int) int {
-	swap := func(i, j int) { order[i], order[j] = order[j], order[i] }
-	m := l + (r-l)>>1
-	if v[order[m]] < v[order[l]] {
-		swap(m, l)
-	}
-	if v[order[r]] < v[order[m]] {
-		swap(r, m)
-	}
-	if v[order[m]] < v[order[l]] {
-		swap(m, l)
-	}
-	pivot, i, j := v[order[m]], l, r-1
-	swap(m, j)
-	for {
-		for i++; v[order[i]] < pivot; i++ {
+// key is a number and where it came from.
+type key struct {
+	v  float64
+	at int
+}
+
+func quicksort(keys []key) {
+	const small = 16
+	for len(keys) > small {
+		m := partition(keys)
+		if m < len(keys)-1-m {
+			quicksort(keys[:m])
+			keys = keys[m+1:]
+		} else {
+			quicksort(keys[m+1:])
+			keys = keys[:m]
 		}
-		for j--; pivot < v[order[j]]; j-- {
+	}
+	for i := 1; i < len(keys); i++ {
+		k, j := keys[i], i
+		for ; j > 0 && k.v < keys[j-1].v; j-- {
+			keys[j] = keys[j-1]
+		}
+		keys[j] = k
+	}
+}
+
+// partition puts the median of the first, the middle and the last key in its
+// place, which it returns, with smaller ones before it and larger ones behind.
+func partition(keys []key) int {
+	r := len(keys) - 1
+	m := r >> 1
+	if keys[m].v < keys[0].v {
+		keys[m], keys[0] = keys[0], keys[m]
+	}
+	if keys[r].v < keys[m].v {
+		keys[r], keys[m] = keys[m], keys[r]
+	}
+	if keys[m].v < keys[0].v {
+		keys[m], keys[0] = keys[0], keys[m]
+	}
+	pivot := keys[m].v
+	i, j := 0, r-1
+	keys[m], keys[j] = keys[j], keys[m]
+	for {
+		for i++; keys[i].v < pivot; i++ {
+		}
+		for j--; pivot < keys[j].v; j-- {
 		}
 		if i >= j {
 			break
 		}
-		swap(i, j)
+		keys[i], keys[j] = keys[j], keys[i]
 	}
-	swap(i, r-1)
+	keys[i], keys[r-1] = keys[r-1], keys[i]
 	return i
 }

@@ -32,21 +32,25 @@ func split(v *View, trials []*Trial, nBelow int) (below, above []*Trial) {
 		below, above = append(below, sorted[:n]...), append(above, sorted[n:]...)
 	}
 	byNumber := func(a, b *Trial) int { return a.Number - b.Number }
-	slices.SortStableFunc(below, byNumber)
-	slices.SortStableFunc(above, byNumber)
+	for _, part := range [][]*Trial{below, above} {
+		if !slices.IsSortedFunc(part, byNumber) { // most often they are
+			slices.SortStableFunc(part, byNumber)
+		}
+	}
 	return below, above
 }
 
+// splitComplete keeps the order within both parts.
 func splitComplete(v *View, trials []*Trial, n int) (good, rest []*Trial) {
-	if len(v.Directions) <= 1 {
-		sorted := slices.Clone(trials)
-		slices.SortStableFunc(sorted, func(a, b *Trial) int { return cmp.Compare(v.loss(a, 0), v.loss(b, 0)) })
-		return sorted[:n], sorted[n:]
-	}
 	if n == 0 || n == len(trials) {
 		return trials[:n], trials[n:]
 	}
-	chosen := bestByRank(lossesOf(v, trials), n)
+	var chosen []bool
+	if len(v.Directions) <= 1 {
+		chosen = bestByLoss(v, trials, n)
+	} else {
+		chosen = bestByRank(lossesOf(v, trials), n)
+	}
 	for i, t := range trials {
 		if chosen[i] {
 			good = append(good, t)
@@ -55,6 +59,20 @@ func splitComplete(v *View, trials []*Trial, n int) (good, rest []*Trial) {
 		}
 	}
 	return good, rest
+}
+
+// bestByLoss chooses the n smallest, of equal ones the earlier.
+func bestByLoss(v *View, trials []*Trial, n int) []bool {
+	keys := make([]key, len(trials))
+	for i, t := range trials {
+		keys[i] = key{v.loss(t, 0), i}
+	}
+	slices.SortFunc(keys, func(a, b key) int { return cmp.Or(cmp.Compare(a.v, b.v), a.at-b.at) })
+	chosen := make([]bool, len(trials))
+	for _, k := range keys[:n] {
+		chosen[k.at] = true
+	}
+	return chosen
 }
 
 // lossesOf is a row of losses for each trial.
