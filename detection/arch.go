@@ -33,34 +33,55 @@ type Architecture struct {
 	Depth, Width float64
 	MaxChannels  float64
 	RegMax       int64 // bins per box edge
+	EndToEnd     bool  // the head has one-to-one branches too, whose answer needs no suppression
 	Rows         []Row
+}
+
+// sizes are the scales that every family ships in.
+const sizes = "nsmlx"
+
+// families are the shipped descriptions: FAMILY.yaml and FAMILYVARIANT.yaml.
+var families = []struct {
+	name     string
+	variants []string
+}{
+	{"yolov8", []string{"", "-p2", "-p6"}},
+	{"yolo11", []string{""}},
+	{"yolo12", []string{""}},
+	{"yolo26", []string{"", "-p2", "-p6"}},
 }
 
 // Architectures lists the names that LookupArchitecture knows.
 func Architectures() []string {
 	var out []string
-	for _, family := range []string{"yolov8", "yolo11"} {
-		for _, size := range "nsmlx" {
-			out = append(out, family+string(size))
+	for _, f := range families {
+		for _, variant := range f.variants {
+			for _, size := range sizes {
+				out = append(out, f.name+string(size)+variant)
+			}
 		}
 	}
 	return out
 }
 
-// LookupArchitecture finds a shipped architecture by name, such as "yolo11n",
-// or reads an architecture file (.yaml). A file yolov8s-p2.yaml is read with
-// scale s; so is yolov8s-p2.yaml where only yolov8-p2.yaml exists.
+// LookupArchitecture finds a shipped architecture by name, such as "yolo11n" or
+// "yolov8s-p2", or reads an architecture file (.yaml). A file yolov8s-p2.yaml is
+// read with scale s; so is yolov8s-p2.yaml where only yolov8-p2.yaml exists.
 func LookupArchitecture(name string) (*Architecture, error) {
 	if strings.HasSuffix(name, ".yaml") || strings.HasSuffix(name, ".yml") {
 		return readArchitecture(name)
 	}
-	if slices.Contains(Architectures(), name) {
-		family, scale := name[:len(name)-1], name[len(name)-1:]
-		data, err := shipped.ReadFile("arch/" + family + ".yaml")
+	for _, f := range families {
+		rest, ok := strings.CutPrefix(name, f.name)
+		if !ok || rest == "" || !strings.Contains(sizes, rest[:1]) || !slices.Contains(f.variants, rest[1:]) {
+			continue
+		}
+		file := f.name + rest[1:] + ".yaml"
+		data, err := shipped.ReadFile("arch/" + file)
 		if err != nil {
 			return nil, fmt.Errorf("detection: read architecture %s: %w", name, err)
 		}
-		a, err := ParseArchitecture(family+".yaml", data, scale)
+		a, err := ParseArchitecture(file, data, rest[:1])
 		if err != nil {
 			return nil, err
 		}
@@ -76,7 +97,7 @@ func readArchitecture(path string) (*Architecture, error) {
 	scale := ""
 	data, err := os.ReadFile(path)
 	for i := 1; i < len(base); i++ {
-		if strings.ContainsRune("nsmlx", rune(base[i])) && base[i-1] >= '0' && base[i-1] <= '9' {
+		if strings.ContainsRune(sizes, rune(base[i])) && base[i-1] >= '0' && base[i-1] <= '9' {
 			scale = base[i : i+1]
 			if os.IsNotExist(err) {
 				data, err = os.ReadFile(filepath.Join(filepath.Dir(path), base[:i]+base[i+1:]))
@@ -91,8 +112,8 @@ func readArchitecture(path string) (*Architecture, error) {
 }
 
 // ParseArchitecture reads a model description: keys nc, scales (or
-// depth_multiple and width_multiple), backbone, head, reg_max. An empty scale
-// takes the first of scales.
+// depth_multiple and width_multiple), backbone, head, reg_max, end2end. An
+// empty scale takes the first of scales.
 func ParseArchitecture(file string, data []byte, scale string) (*Architecture, error) {
 	doc, err := yamlsafe.Parse(file, data, yamlsafe.DefaultLimits())
 	if err != nil {
@@ -103,7 +124,7 @@ func ParseArchitecture(file string, data []byte, scale string) (*Architecture, e
 	}
 	name := strings.TrimSuffix(filepath.Base(file), filepath.Ext(file))
 	a := &Architecture{Name: name, File: file, Depth: 1, Width: 1, MaxChannels: math.Inf(1), RegMax: 16}
-	known := []string{"nc", "scales", "scale", "backbone", "head", "reg_max", "depth_multiple", "width_multiple", "max_channels"}
+	known := []string{"nc", "scales", "scale", "backbone", "head", "reg_max", "end2end", "depth_multiple", "width_multiple", "max_channels"}
 	for _, p := range doc.Pairs {
 		if !slices.Contains(known, p.Key.Value) {
 			return nil, p.Key.Errorf(file, "unknown key %q: an architecture has %s", p.Key.Value, strings.Join(known, ", "))
@@ -122,6 +143,11 @@ func ParseArchitecture(file string, data []byte, scale string) (*Architecture, e
 			return nil, n.Errorf(file, "reg_max: want a whole number from 1 to 64")
 		}
 		a.RegMax = int64(v)
+	}
+	if n := doc.Get("end2end"); n != nil {
+		if a.EndToEnd, err = strconv.ParseBool(n.Value); err != nil {
+			return nil, n.Errorf(file, "end2end: %q is not true or false", n.Value)
+		}
 	}
 	if err := a.scale(doc, scale); err != nil {
 		return nil, err

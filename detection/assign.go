@@ -2,6 +2,7 @@ package detection
 
 import (
 	"cmp"
+	"fmt"
 	"math"
 	"slices"
 
@@ -15,12 +16,31 @@ import (
 // CIoU, as target score.
 type Assigner struct {
 	TopK        int
+	Keep        int // of an object's positives so many remain, the best aligned ones; from TopK on it limits nothing
 	Alpha, Beta float64
-	MinSide     float64 // objects with a shorter side are enlarged to it, in px, before anchors are sought
+	Enlarge     bool // before anchors are sought, an object's sides grow to the stride of the second level (YOLO26's small-target assignment)
 }
 
-// DefaultAssigner returns the settings that YOLOv8 and YOLO11 train with.
-func DefaultAssigner() Assigner { return Assigner{TopK: 10, Alpha: 0.5, Beta: 6, MinSide: 16} }
+// DefaultAssigner returns the settings that all YOLO models train with: of an
+// object, several anchors learn.
+func DefaultAssigner() Assigner {
+	return Assigner{TopK: 10, Keep: 10, Alpha: 0.5, Beta: 6, Enlarge: true}
+}
+
+// OneToOneAssigner returns the settings of heads without suppression: of an
+// object, one anchor learns.
+func OneToOneAssigner() Assigner {
+	a := DefaultAssigner()
+	a.TopK, a.Keep = 7, 1
+	return a
+}
+
+func (a Assigner) validate(name string) error {
+	if a.TopK <= 0 || a.Keep <= 0 {
+		return fmt.Errorf("detection: %s: top k %d and keep %d must be above 0", name, a.TopK, a.Keep)
+	}
+	return nil
+}
 
 const assignEps = 1e-9
 
@@ -82,8 +102,12 @@ func (a Assigner) find(ts []truth, grids []grid, images int) candidates {
 		per += g.h * g.w
 	}
 	index := make([]int32, per*int64(images)) // cell number + 1 of each anchor
+	side := float32(grids[min(1, len(grids)-1)].stride)
 	for ti, t := range ts {
-		box := a.enlarge(t.box)
+		box := t.box
+		if a.Enlarge {
+			box = enlarge(box, side)
+		}
 		for li, g := range grids {
 			s := float32(g.stride)
 			x0, x1 := span(box[0], box[2], s, g.w)
@@ -107,12 +131,13 @@ func (a Assigner) find(ts []truth, grids []grid, images int) candidates {
 	return c
 }
 
-// enlarge widens short sides about their centre, so that tiny objects own an anchor.
-func (a Assigner) enlarge(b [4]float32) [4]float32 {
+// enlarge widens sides below least about their centre, so that tiny objects own
+// an anchor.
+func enlarge(b [4]float32, least float32) [4]float32 {
 	for k := range 2 {
-		if side := b[k+2] - b[k]; side < float32(a.MinSide) {
-			c, half := (b[k]+b[k+2])/2, float32(a.MinSide)/2
-			b[k], b[k+2] = c-half, c+half
+		if b[k+2]-b[k] < least {
+			c := (b[k] + b[k+2]) / 2
+			b[k], b[k+2] = c-least/2, c+least/2
 		}
 	}
 	return b
@@ -137,6 +162,9 @@ func (a Assigner) assign(ts []truth, c candidates, boxes [][4]float32, scores []
 		metric[i] = float32(math.Pow(float64(score), a.Alpha) * math.Pow(float64(overlap[i]), a.Beta))
 	}
 	owner := a.contest(c, overlap, a.top(c, metric))
+	if a.Keep < a.TopK {
+		a.prune(c, owner, metric, len(ts))
+	}
 	return normalise(c, owner, overlap, metric, len(ts))
 }
 
@@ -185,6 +213,23 @@ func (a Assigner) contest(c candidates, overlap []float32, chosen []bool) []int3
 		}
 	}
 	return owner
+}
+
+// prune leaves each object its Keep best aligned cells.
+func (a Assigner) prune(c candidates, owner []int32, metric []float32, objects int) {
+	cells := make([][]int32, objects)
+	for cell, i := range owner {
+		if i >= 0 {
+			t := c.claims[i].truth
+			cells[t] = append(cells[t], int32(cell))
+		}
+	}
+	for _, own := range cells {
+		slices.SortStableFunc(own, func(x, y int32) int { return cmp.Compare(metric[owner[y]], metric[owner[x]]) })
+		for _, cell := range own[min(a.Keep, len(own)):] {
+			owner[cell] = -1
+		}
+	}
 }
 
 // normalise turns alignments into target scores: metric · best overlap / best metric of the object.

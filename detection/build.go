@@ -127,13 +127,21 @@ func (net *network) layer(b *nn.Builder, r *rowArgs, n *node, classes int64) {
 	case "C3":
 		n.out = r.channels()
 		n.module = block.NewC3(b, in, n.out, r.repeats(), r.bool(1, true), 0.5, 1, 3)
+	case "C2":
+		n.out = r.channels()
+		n.module = block.NewC2(b, in, n.out, r.repeats(), r.bool(1, true), 0.5)
 	case "C3k2":
 		n.out = r.channels()
-		wide := r.a.Width >= 1 // sizes m, l and x use the deeper form everywhere
-		n.module = block.NewC3k2(b, in, n.out, r.repeats(), wide || r.bool(1, false), r.bool(3, true), r.number(2, 0.5))
+		n.module = r.c3k2(b, in, n.out)
+	case "A2C2f":
+		n.out = r.channels()
+		n.module = r.a2c2f(b, in, n.out)
 	case "SPPF":
 		n.out = r.channels()
-		n.module = block.NewSPPF(b, in, n.out, r.int(1, 5))
+		// a row that tells the number of pools is of the later, linear form
+		n.module = block.NewSPPF(b, block.SPPFConfig{
+			In: in, Out: n.out, Kernel: r.int(1, 5), Pools: r.int(2, 3), Linear: len(r.row.Args) > 2, Shortcut: r.bool(3, false),
+		})
 	case "C2PSA":
 		n.out = r.channels()
 		if n.out != in {
@@ -158,8 +166,32 @@ func (net *network) layer(b *nn.Builder, r *rowArgs, n *node, classes int64) {
 	case "Detect":
 		net.detect(b, r, n, classes)
 	default:
-		r.err = r.a.errorf(r.row, "unknown module: known are Conv, C2f, C3, C3k2, SPPF, C2PSA, Upsample, MaxPool2d, Concat, Detect")
+		r.err = r.a.errorf(r.row, "unknown module: known are Conv, C2, C2f, C3, C3k2, A2C2f, SPPF, C2PSA, Upsample, MaxPool2d, Concat, Detect")
 	}
+}
+
+// c3k2 has the arguments channels, c3k, expansion, attention.
+func (r *rowArgs) c3k2(b *nn.Builder, in, out int64) nn.Module {
+	expansion := r.number(2, 0.5)
+	if r.bool(3, false) {
+		return block.NewC3k2Attention(b, in, out, r.repeats(), expansion)
+	}
+	wide := r.a.Width >= 1 // sizes m, l and x use the deeper form everywhere
+	return block.NewC3k2(b, in, out, r.repeats(), wide || r.bool(1, false), expansion)
+}
+
+// a2c2f has the arguments channels, attention, area. Sizes l and x add a residual
+// and have narrower attention blocks.
+func (r *rowArgs) a2c2f(b *nn.Builder, in, out int64) nn.Module {
+	c := block.A2C2fConfig{In: in, Out: out, N: int64(r.repeats()), Attention: r.bool(1, true), Area: r.int(2, 1), Ratio: 2}
+	if c.Attention && (c.Area < 1 || out%(2*block.AreaHead) != 0) {
+		r.err = r.a.errorf(r.row, "%d channels in %d areas: channels must be a multiple of %d, areas above 0", out, c.Area, 2*block.AreaHead)
+		return nil
+	}
+	if r.a.Depth >= 1 {
+		c.Residual, c.Ratio = in == out, 1.2
+	}
+	return block.NewA2C2f(b, c)
 }
 
 func (net *network) concat(r *rowArgs, n *node) {
@@ -183,7 +215,9 @@ func (net *network) detect(b *nn.Builder, r *rowArgs, n *node, classes int64) {
 		channels = append(channels, net.nodes[f].out)
 		strides = append(strides, net.nodes[f].stride)
 	}
-	net.head = newHead(b, channels, strides, classes, r.a.RegMax, r.a.modern())
+	net.head = newHead(b, headConfig{
+		channels: channels, strides: strides, classes: classes, regMax: r.a.RegMax, modern: r.a.modern(), endToEnd: r.a.EndToEnd,
+	})
 }
 
 // stride is the coarsest of the head's: input sides must be multiples of it.
@@ -195,11 +229,36 @@ func (net *network) stride() int64 {
 	return s
 }
 
-// forward returns the raw head outputs, one (N, 4·reg_max+nc, h, w) per level.
-// Outputs of rows are freed after their last reader; what backward needs stays.
+// forward returns the raw head outputs, one (N, 4·reg_max+nc, h, w) per level, of
+// the branches that learn every anchor of an object.
 func (net *network) forward(x *torch.Tensor) []*torch.Tensor {
+	many, _ := net.outputs(x, true, false)
+	return many
+}
+
+// outputs returns the raw outputs of either kind of branches, nil for those that
+// are not wanted or not there. The one-to-one branches learn for themselves: their
+// gradient ends at the head (YOLO26), so that it does not disturb the network.
+func (net *network) outputs(x *torch.Tensor, wantMany, wantOne bool) (many, one []*torch.Tensor) {
+	maps := net.features(x)
+	if wantMany {
+		many = net.head.many.forward(maps)
+	}
+	if wantOne && net.head.one != nil {
+		apart := make([]*torch.Tensor, len(maps))
+		for i, m := range maps {
+			apart[i] = m.Detach()
+		}
+		one = net.head.one.forward(apart)
+	}
+	free(maps)
+	return many, one
+}
+
+// features returns the maps that the head reads. Outputs of rows are freed after
+// their last reader; what backward needs stays.
+func (net *network) features(x *torch.Tensor) []*torch.Tensor {
 	outs := make([]*torch.Tensor, len(net.nodes))
-	var levels []*torch.Tensor
 	for i := range net.nodes {
 		n := &net.nodes[i]
 		in := make([]*torch.Tensor, len(n.from))
@@ -209,10 +268,10 @@ func (net *network) forward(x *torch.Tensor) []*torch.Tensor {
 			}
 		}
 		switch {
+		case i == len(net.nodes)-1:
+			return in
 		case n.module != nil:
 			outs[i] = n.module.Forward(in[0])
-		case i == len(net.nodes)-1:
-			levels = net.head.forward(in)
 		default:
 			outs[i] = torch.Cat(in, 1)
 		}
@@ -222,5 +281,11 @@ func (net *network) forward(x *torch.Tensor) []*torch.Tensor {
 			}
 		}
 	}
-	return levels
+	return nil
+}
+
+func free(ts []*torch.Tensor) {
+	for _, t := range ts {
+		t.Free()
+	}
 }

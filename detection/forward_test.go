@@ -2,6 +2,7 @@ package detection
 
 import (
 	"context"
+	"crypto/sha256"
 	"encoding/json"
 	"fmt"
 	"math"
@@ -69,7 +70,7 @@ func forwardDeviation(t *testing.T, m *YOLO, file string) map[string]float64 {
 		return err
 	})
 	require.NoError(t, err)
-	require.Len(t, deviation, 5)
+	require.GreaterOrEqual(t, len(deviation), 5)
 	return deviation
 }
 
@@ -77,6 +78,9 @@ func forwardDeviation(t *testing.T, m *YOLO, file string) map[string]float64 {
 // "decoded" pixels and probabilities count apart, as pixels would drown the others.
 func deviations(out map[string]*torch.Tensor, golden *checkpoint.File) (map[string]float64, error) {
 	deviation := map[string]float64{}
+	if len(out) != len(golden.Names()) {
+		return nil, fmt.Errorf("%d outputs, want %q", len(out), golden.Names())
+	}
 	for name, x := range out {
 		want, err := golden.Float32(name)
 		if err != nil {
@@ -101,20 +105,24 @@ func deviations(out map[string]*torch.Tensor, golden *checkpoint.File) (map[stri
 }
 
 func TestForwardEqualsPeer(t *testing.T) {
-	for _, arch := range []string{"yolov8n", "yolo11n"} {
-		for _, classes := range []int{3, 80} {
-			t.Run(fmt.Sprintf("%s-nc%d", arch, classes), func(t *testing.T) {
-				file := filepath.Join(goldens, "forward", fmt.Sprintf("%s-nc%d.safetensors", arch, classes))
-				m := ruled(t, arch, classes, rule.Spread, nil)
-				for name, d := range forwardDeviation(t, m, file) {
-					require.LessOrEqual(t, d, 1e-4, name)
-				}
-				require.NoError(t, m.Fuse())
-				for name, d := range forwardDeviation(t, m, file) {
-					require.LessOrEqual(t, d, 1e-4, "fused %s", name)
-				}
-			})
-		}
+	files, err := filepath.Glob(filepath.Join(goldens, "forward", "*.safetensors"))
+	require.NoError(t, err)
+	require.Len(t, files, 11)
+	for _, file := range files {
+		name := strings.TrimSuffix(filepath.Base(file), ".safetensors")
+		t.Run(name, func(t *testing.T) {
+			arch, count, _ := strings.Cut(name, "-nc")
+			classes, err := strconv.Atoi(count)
+			require.NoError(t, err)
+			m := ruled(t, arch, classes, rule.Spread, nil)
+			for name, d := range forwardDeviation(t, m, file) {
+				require.LessOrEqual(t, d, 1e-4, name)
+			}
+			require.NoError(t, m.Fuse())
+			for name, d := range forwardDeviation(t, m, file) {
+				require.LessOrEqual(t, d, 1e-4, "fused %s", name)
+			}
+		})
 	}
 }
 
@@ -135,33 +143,47 @@ func TestForwardSeesSwappedLayers(t *testing.T) {
 	require.Greater(t, d["level2"], 1e-3)
 }
 
-// The key lists and counts are read off the peer.
+// The key lists and counts are read off the peer. Sizes n, and l of YOLO12, which
+// has tensors of its own; all others with the tag parity.
 func TestArchitecturesHoldThePeersTensors(t *testing.T) {
+	for _, arch := range Architectures() {
+		if strings.Contains(arch, "n") || arch == "yolo12l" {
+			holdsThePeersTensors(t, arch)
+		}
+	}
+}
+
+// holdsThePeersTensors compares names, types, shapes and counts.
+func holdsThePeersTensors(t *testing.T, arch string) {
+	t.Helper()
 	data, err := os.ReadFile(filepath.Join(goldens, "parameters.json"))
 	require.NoError(t, err)
 	var counts struct {
-		Parameters map[string]struct{ NC80, NC3 int64 }
+		Parameters map[string]struct {
+			NC80, NC3, Fused int64
+			Keys             int
+			Digest           string `json:"keys_sha256"`
+		}
 	}
 	require.NoError(t, json.Unmarshal(data, &counts))
-	fused := map[string]int64{ // references, table of the peer's fused counts
-		"yolov8n": 3151904, "yolov8s": 11156544, "yolov8m": 25886080, "yolov8l": 43668288, "yolov8x": 68200608,
-		"yolo11n": 2616248, "yolo11s": 9443760, "yolo11m": 20091712, "yolo11l": 25340992, "yolo11x": 56919424,
+	want, ok := counts.Parameters[arch]
+	require.True(t, ok, arch)
+	m, err := NewYOLO(DefaultYOLO(arch, classNames(80)))
+	require.NoError(t, err)
+	defer m.Close()
+	require.Equal(t, want.NC80, m.Describe().Parameters, arch)
+	require.Equal(t, want.Fused, m.FusedParameters(), arch)
+	list := keyList(m)
+	if keys, err := os.ReadFile(filepath.Join(goldens, "keys", arch+".txt")); err == nil {
+		require.Equal(t, string(keys), list, arch)
 	}
-	for _, arch := range Architectures() {
-		keys, err := os.ReadFile(filepath.Join(goldens, "keys", arch+".txt"))
-		require.NoError(t, err)
-		m, err := NewYOLO(DefaultYOLO(arch, classNames(80)))
-		require.NoError(t, err)
-		require.Equal(t, counts.Parameters[arch].NC80, m.Describe().Parameters, arch)
-		require.Equal(t, fused[arch], m.FusedParameters(), arch)
-		require.Equal(t, strings.TrimSpace(string(keys)), keyList(m), arch)
-		require.NoError(t, m.Close())
+	require.Equal(t, want.Keys, strings.Count(list, "\n"), arch)
+	require.Equal(t, want.Digest, fmt.Sprintf("%x", sha256.Sum256([]byte(list))), arch)
 
-		few, err := NewYOLO(DefaultYOLO(arch, classNames(3)))
-		require.NoError(t, err)
-		require.Equal(t, counts.Parameters[arch].NC3, few.Describe().Parameters, arch)
-		require.NoError(t, few.Close())
-	}
+	few, err := NewYOLO(DefaultYOLO(arch, classNames(3)))
+	require.NoError(t, err)
+	defer few.Close()
+	require.Equal(t, want.NC3, few.Describe().Parameters, arch)
 }
 
 func keyList(m *YOLO) string {
@@ -179,5 +201,5 @@ func keyList(m *YOLO) string {
 		}
 		lines = append(lines, fmt.Sprintf("%s %v %s", name, info.DType, shape))
 	}
-	return strings.Join(lines, "\n")
+	return strings.Join(lines, "\n") + "\n"
 }

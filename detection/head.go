@@ -8,48 +8,68 @@ import (
 	"github.com/wildtrain/sdk/torch/nn/block"
 )
 
-// Head is the decoupled, anchor-free head of YOLOv8 and YOLO11. Per level the
-// box branch cv2 gives regMax bins for each of the four edges (distances from
-// the anchor point in cells, as distributions), the class branch cv3 one logit per class.
+// Head is the decoupled, anchor-free head of YOLOv8 and its successors. YOLO26 has
+// it twice: with branches whose every anchor of an object learns, and with
+// branches of which one does (YOLOv10, arXiv 2405.14458, §3.1).
 type Head struct {
 	Strides []int64
 	Classes int64
 	RegMax  int64
-	cv2     []nn.Module
-	cv3     []nn.Module
+	many    *branches
+	one     *branches     // nil for heads that need suppression
 	bins    *torch.Tensor // 0, 1, …, regMax−1 as a kernel (1, regMax, 1, 1); nil for regMax 1
 }
 
-// The constants of the head's first biases: see newHead.
+// branches are, per level, the box branch cv2, which gives regMax bins for each of
+// the four edges (distances from the anchor point in cells, as distributions; for
+// one bin the distance itself), and the class branch cv3, one logit per class.
+type branches struct{ cv2, cv3 []nn.Module }
+
+// headConfig describes a head over levels of the given channels and strides.
+type headConfig struct {
+	channels, strides []int64
+	classes, regMax   int64
+	modern, endToEnd  bool
+}
+
+// The constants of the head's first biases.
 const (
 	boxBias        = 2.0
 	objectsPerSide = 640.0
 )
 
-// newHead builds the head over levels of the given channels and strides. The
-// class bias starts at the logit of about five objects in a 640 px image.
-func newHead(b *nn.Builder, channels, strides []int64, classes, regMax int64, modern bool) *Head {
-	h := &Head{Strides: strides, Classes: classes, RegMax: regMax}
-	c2 := max(16, channels[0]/4, 4*regMax)
-	c3 := max(channels[0], min(classes, 100))
-	for i, c := range channels {
-		b2 := b.Sub("cv2").At(i)
-		h.cv2 = append(h.cv2, nn.Sequential{
-			block.NewConv(b2.At(0), block.ConvConfig{In: c, Out: c2, Kernel: 3}),
-			block.NewConv(b2.At(1), block.ConvConfig{In: c2, Out: c2, Kernel: 3}),
-			nn.NewConv2d(b2.At(2), nn.Conv2dConfig{In: c2, Out: 4 * regMax, Kernel: 1, BiasInit: afterDefault(c2, boxBias)}),
-		})
+func newHead(b *nn.Builder, c headConfig) *Head {
+	h := &Head{Strides: c.strides, Classes: c.classes, RegMax: c.regMax}
+	h.many = newBranches(b.Sub("cv2"), b.Sub("cv3"), c)
+	if c.regMax > 1 {
+		h.bins = b.Sub("dfl").Sub("conv").Constant("weight", arange, 1, c.regMax, 1, 1)
 	}
-	for i, c := range channels {
-		b3 := b.Sub("cv3").At(i)
-		cells := objectsPerSide / float64(strides[i])
-		out := nn.Conv2dConfig{In: c3, Out: classes, Kernel: 1, BiasInit: afterDefault(c3, math.Log(5/float64(classes)/(cells*cells)))}
-		h.cv3 = append(h.cv3, classBranch(b3, c, c3, out, modern))
-	}
-	if regMax > 1 {
-		h.bins = b.Sub("dfl").Sub("conv").Constant("weight", arange, 1, regMax, 1, 1)
+	if c.endToEnd {
+		h.one = newBranches(b.Twin("one2one_cv2", "cv2"), b.Twin("one2one_cv3", "cv3"), c)
 	}
 	return h
+}
+
+// newBranches builds both branches. The class bias starts at the logit of about
+// five objects in a 640 px image.
+func newBranches(cv2, cv3 *nn.Builder, c headConfig) *branches {
+	out := &branches{}
+	c2 := max(16, c.channels[0]/4, 4*c.regMax)
+	c3 := max(c.channels[0], min(c.classes, 100))
+	for i, in := range c.channels {
+		b := cv2.At(i)
+		out.cv2 = append(out.cv2, nn.Sequential{
+			block.NewConv(b.At(0), block.ConvConfig{In: in, Out: c2, Kernel: 3}),
+			block.NewConv(b.At(1), block.ConvConfig{In: c2, Out: c2, Kernel: 3}),
+			nn.NewConv2d(b.At(2), nn.Conv2dConfig{In: c2, Out: 4 * c.regMax, Kernel: 1, BiasInit: afterDefault(c2, boxBias)}),
+		})
+	}
+	for i, in := range c.channels {
+		cells := objectsPerSide / float64(c.strides[i])
+		last := nn.Conv2dConfig{In: c3, Out: c.classes, Kernel: 1, BiasInit: afterDefault(c3, math.Log(5/float64(c.classes)/(cells*cells)))}
+		out.cv3 = append(out.cv3, classBranch(cv3.At(i), in, c3, last, c.modern))
+	}
+	return out
 }
 
 // classBranch is two 3×3 convolutions in YOLOv8, two pairs of a depthwise 3×3
@@ -93,11 +113,12 @@ func arange(t *torch.Tensor) error {
 	return t.CopyFrom(torch.Of(root, v, t.Shape()...))
 }
 
-func (h *Head) forward(in []*torch.Tensor) []*torch.Tensor {
+// forward maps the levels' features to (N, 4·regMax+nc, h, w) each.
+func (b *branches) forward(in []*torch.Tensor) []*torch.Tensor {
 	out := make([]*torch.Tensor, len(in))
 	for i, x := range in {
 		out[i] = x.Sub(func() *torch.Tensor {
-			return torch.Cat([]*torch.Tensor{h.cv2[i].Forward(x), h.cv3[i].Forward(x)}, 1)
+			return torch.Cat([]*torch.Tensor{b.cv2[i].Forward(x), b.cv3[i].Forward(x)}, 1)
 		})
 	}
 	return out

@@ -12,17 +12,27 @@ import (
 type LossGains struct {
 	Box float64 // 1 − CIoU
 	Cls float64 // binary cross entropy of all anchors and classes
-	DFL float64 // distribution focal loss of the box edges
+	DFL float64 // distribution focal loss of the box edges; without distributions, their L1 loss
 }
 
-// DefaultLossGains returns the gains that YOLOv8 and YOLO11 train with.
+// DefaultLossGains returns the gains that all YOLO models train with.
 func DefaultLossGains() LossGains { return LossGains{Box: 7.5, Cls: 0.5, DFL: 1.5} }
 
 // lossNames are the parts in the order of their packed tensor; "loss" is their sum.
-var lossNames = []string{"loss", "box_loss", "cls_loss", "dfl_loss"}
+var (
+	lossNames   = []string{"loss", "box_loss", "cls_loss", "dfl_loss"}
+	l1LossNames = []string{"loss", "box_loss", "cls_loss", "l1_loss"}
+)
 
-// loss computes the packed parts (4): sum, box, cls, dfl, each times its gain
-// and per unit of target score. Everything after the levels is float32.
+func (h *Head) lossNames() []string {
+	if h.RegMax > 1 {
+		return lossNames
+	}
+	return l1LossNames
+}
+
+// loss computes the packed parts (4): sum, box, cls, dfl or l1, each times its
+// gain and per unit of target score. Everything after the levels is float32.
 //
 // Only anchors inside objects can be positive, so only their predictions are
 // gathered, decoded and compared: the cost grows with the objects, not with the
@@ -54,11 +64,11 @@ func (h *Head) loss(levels []*torch.Tensor, samples []wildtrain.Sample, a Assign
 	if err := s.Err(); err != nil {
 		return nil, err
 	}
-	parts := h.positives(s, pos, ts, cand.cells, dist, boxes, logits)
+	parts := h.positives(grids[0], pos, ts, cand.cells, dist, boxes, logits)
 	cls := background.Minus(parts.hit).MulScalar(g.Cls / parts.norm)
 	box := parts.box.MulScalar(g.Box / parts.norm)
-	dfl := parts.dfl.MulScalar(g.DFL / parts.norm)
-	return torch.Stack([]*torch.Tensor{box.Add(cls).Add(dfl), box, cls, dfl}, 0), s.Err()
+	edges := parts.edges.MulScalar(g.DFL / parts.norm)
+	return torch.Stack([]*torch.Tensor{box.Add(cls).Add(edges), box, cls, edges}, 0), s.Err()
 }
 
 // background is Σ softplus(x) over all class logits.
@@ -146,29 +156,29 @@ func pixelBoxes(boxes *torch.Tensor, cells []cell) [][4]float32 {
 
 // positiveLoss holds the sums over positives, not yet divided by norm.
 type positiveLoss struct {
-	norm     float64       // Σ target score, at least 1
-	hit      *torch.Tensor // Σ x·t
-	box, dfl *torch.Tensor
+	norm  float64       // Σ target score, at least 1
+	hit   *torch.Tensor // Σ x·t
+	box   *torch.Tensor
+	edges *torch.Tensor // distribution focal or L1 loss
 }
 
-func (h *Head) positives(s *torch.Scope, pos []positive, ts []truth, cells []cell, dist, boxes, logits *torch.Tensor) positiveLoss {
+func (h *Head) positives(finest grid, pos []positive, ts []truth, cells []cell, dist, boxes, logits *torch.Tensor) positiveLoss {
+	s := boxes.Scope()
 	m := int64(len(pos))
 	rows, classes := make([]int64, m), make([]int64, m)
 	weight := make([]float32, m)
 	target := make([]float32, 0, 4*m) // corners in cells
 	edges := make([]float32, 0, 4*m)  // distances left, top, right, bottom in cells
+	strides := make([]float32, m)
 	norm := 0.0
-	limit := float32(float64(h.RegMax) - 1 - 0.01)
 	for i, p := range pos {
 		c, t := cells[p.cell], ts[p.truth]
-		rows[i], classes[i], weight[i] = int64(p.cell), int64(t.class), p.score
+		rows[i], classes[i], weight[i], strides[i] = int64(p.cell), int64(t.class), p.score, c.stride
 		norm += float64(p.score)
 		x, y := c.point()
 		b := [4]float32{t.box[0] / c.stride, t.box[1] / c.stride, t.box[2] / c.stride, t.box[3] / c.stride}
 		target = append(target, b[:]...)
-		for _, d := range [4]float32{x - b[0], y - b[1], b[2] - x, b[3] - y} {
-			edges = append(edges, min(max(d, 0), limit))
-		}
+		edges = append(edges, x-b[0], y-b[1], b[2]-x, b[3]-y)
 	}
 	index := torch.Of(s, rows, m)
 	w := torch.Of(s, weight, m)
@@ -176,12 +186,25 @@ func (h *Head) positives(s *torch.Scope, pos []positive, ts []truth, cells []cel
 	out.hit = logits.Index(index, torch.Of(s, classes, m)).Mul(w).Sum()
 	iou := vision.CIoU(boxes.IndexSelect(0, index), torch.Of(s, target, m, 4))
 	out.box = iou.ScalarMinus(1).Mul(w).Sum()
+	chosen := dist.IndexSelect(0, index)
 	if h.bins == nil {
-		out.dfl = s.Zeros(torch.Float)
-		return out
+		out.edges = edgeDistance(chosen, edges, strides, finest).Mul(w).Sum()
+	} else {
+		out.edges = h.focal(chosen, edges).Mul(w).Sum()
 	}
-	out.dfl = h.focal(dist.IndexSelect(0, index), edges).Mul(w).Sum()
 	return out
+}
+
+// edgeDistance is the L1 loss of each row's four edges as shares of the image's
+// width and height, their mean (YOLO26).
+func edgeDistance(dist *torch.Tensor, edges, strides []float32, finest grid) *torch.Tensor {
+	s, m := dist.Scope(), int64(len(strides))
+	w, h := float32(finest.w*finest.stride), float32(finest.h*finest.stride)
+	share := make([]float32, 0, 4*m)
+	for _, stride := range strides {
+		share = append(share, stride/w, stride/h, stride/w, stride/h)
+	}
+	return dist.L1(torch.Of(s, edges, m, 4), torch.None).Mul(torch.Of(s, share, m, 4)).Mean(1)
 }
 
 // focal is the distribution focal loss (arXiv 2006.04388, eq. 6) of each row,
@@ -192,7 +215,9 @@ func (h *Head) focal(dist *torch.Tensor, edges []float32) *torch.Tensor {
 	n := int64(len(edges))
 	left, right := make([]int64, n), make([]int64, n)
 	wl, wr := make([]float32, n), make([]float32, n)
+	limit := float32(float64(h.RegMax) - 1 - 0.01)
 	for i, e := range edges {
+		e = min(max(e, 0), limit)
 		left[i] = int64(e)
 		right[i] = left[i] + 1
 		wl[i] = float32(right[i]) - e

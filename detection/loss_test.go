@@ -75,8 +75,8 @@ func TestLossEqualsPeer(t *testing.T) {
 	var batches []lossBatch
 	require.NoError(t, json.Unmarshal([]byte(golden.Metadata()["batches"]), &batches))
 	require.Len(t, batches, 20)
-	floats := func(name string) []float32 {
-		v, err := golden.Float32(name)
+	floats := func(format string, args ...any) []float32 {
+		v, err := golden.Float32(fmt.Sprintf(format, args...))
 		require.NoError(t, err)
 		return v
 	}
@@ -84,7 +84,7 @@ func TestLossEqualsPeer(t *testing.T) {
 		t.Run(fmt.Sprintf("%d %s", number, b.Name), func(t *testing.T) {
 			err := torch.Run(context.Background(), torch.CPU, torch.Training, func(s *torch.Scope) error {
 				levels := lossLevels(s, number, b)
-				samples := lossSamples(floats(fmt.Sprintf("%d.targets", number)), b)
+				samples := lossSamples(floats("%d.targets", number), b)
 				packed, err := lossHead(s, b.Classes).loss(levels, samples, DefaultAssigner(), DefaultLossGains())
 				if err != nil {
 					return err
@@ -93,7 +93,7 @@ func TestLossEqualsPeer(t *testing.T) {
 					return err
 				}
 				parts := packed.Detach().MulScalar(float64(b.Batch)).Float32s(nil)
-				want := floats(fmt.Sprintf("%d.parts", number))
+				want := floats("%d.parts", number)
 				var sum float32
 				for i, w := range want {
 					relative(t, w, parts[i+1], 1e-4, lossNames[i+1])
@@ -101,7 +101,7 @@ func TestLossEqualsPeer(t *testing.T) {
 				}
 				relative(t, sum, parts[0], 1e-4, "loss")
 				for i, l := range levels {
-					compareGradient(t, s.Grad(l).Float32s(nil), number, i, b, floats)
+					compareGradient(t, s.Grad(l).Float32s(nil), fmt.Sprintf("%d.grad%d.", number, i), i, 64, b, floats)
 				}
 				return s.Err()
 			})
@@ -115,27 +115,28 @@ func relative(t *testing.T, want, got float32, tol float64, what string) {
 	require.LessOrEqual(t, math.Abs(float64(got-want)), tol*math.Abs(float64(want)), "%s: %g, want %g", what, got, want)
 }
 
-func compareGradient(t *testing.T, grad []float32, number, level int, b lossBatch, floats func(string) []float32) {
+// compareGradient compares a level's gradient, whose first channels are the box's,
+// with entries and norms stored under a prefix.
+func compareGradient(t *testing.T, grad []float32, at string, level, boxes int, b lossBatch, floats func(format string, args ...any) []float32) {
 	t.Helper()
-	at := fmt.Sprintf("%d.grad%d.", number, level)
-	values := floats(at + "value")
+	values := floats("%svalue", at)
 	scale := 0.0
 	for _, v := range values {
 		scale = max(scale, math.Abs(float64(v)))
 	}
-	for i, k := range floats(at + "index") {
-		require.LessOrEqual(t, math.Abs(float64(grad[int(k)]-values[i])), 1e-3*scale, "level %d, entry %d", level, int(k))
+	for i, k := range floats("%sindex", at) {
+		require.LessOrEqual(t, math.Abs(float64(grad[int(k)]-values[i])), 1e-3*scale, "%s, entry %d", at, int(k))
 	}
 	cells := (b.Height >> (3 + level)) * (b.Width >> (3 + level))
 	var box, cls float64
 	for k, g := range grad {
-		if k/cells%(64+b.Classes) < 64 {
+		if k/cells%(boxes+b.Classes) < boxes {
 			box += float64(g) * float64(g)
 		} else {
 			cls += float64(g) * float64(g)
 		}
 	}
-	norms := floats(at + "norms")
+	norms := floats("%snorms", at)
 	relative(t, norms[0], float32(math.Sqrt(box)), 1e-3, "norm of the box gradient")
 	relative(t, norms[1], float32(math.Sqrt(cls)), 1e-3, "norm of the class gradient")
 }

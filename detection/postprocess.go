@@ -38,12 +38,19 @@ func EvaluatePostprocess() Postprocess {
 // detections picks detections from the decoded output of one image, which holds
 // 4+classes rows of count values: centre, size, class probabilities.
 func (p Postprocess) detections(decoded []float32, classes, count int) []wildtrain.Object {
+	if p.Suppression == None {
+		found := slices.DeleteFunc(best(decoded, classes, count, p.MaxDet), func(c candidate) bool { return !(c.score > float32(p.Conf)) })
+		return objects(found)
+	}
 	found := p.candidates(decoded, classes, count)
 	slices.SortStableFunc(found, func(a, b candidate) int { return cmp.Compare(b.score, a.score) })
 	if p.MaxBoxes > 0 && len(found) > p.MaxBoxes {
 		found = found[:p.MaxBoxes]
 	}
-	kept := p.suppress(found)
+	return objects(p.suppress(found))
+}
+
+func objects(kept []candidate) []wildtrain.Object {
 	out := make([]wildtrain.Object, len(kept))
 	for i, c := range kept {
 		out[i] = wildtrain.Object{
@@ -58,10 +65,8 @@ func (p Postprocess) candidates(decoded []float32, classes, count int) []candida
 	conf := float32(p.Conf)
 	var out []candidate
 	add := func(a int, class int32, score float32) {
-		cx, cy, w, h := decoded[a], decoded[count+a], decoded[2*count+a], decoded[3*count+a]
-		c := candidate{box: [4]float32{cx - w/2, cy - h/2, cx + w/2, cy + h/2}, area: w * h, score: score, class: class}
-		if w > 0 && h > 0 {
-			out = append(out, c)
+		if decoded[2*count+a] > 0 && decoded[3*count+a] > 0 {
+			out = append(out, boxAt(decoded, count, a, class, score))
 		}
 	}
 	if p.MultiLabel {
@@ -89,4 +94,10 @@ func (p Postprocess) candidates(decoded []float32, classes, count int) []candida
 		}
 	}
 	return out
+}
+
+// boxAt is the candidate of one anchor and class.
+func boxAt(decoded []float32, count, anchor int, class int32, score float32) candidate {
+	cx, cy, w, h := decoded[anchor], decoded[count+anchor], decoded[2*count+anchor], decoded[3*count+anchor]
+	return candidate{box: [4]float32{cx - w/2, cy - h/2, cx + w/2, cy + h/2}, area: w * h, score: score, class: class}
 }

@@ -27,9 +27,10 @@ const (
 	Hard     Suppression = "hard"     // it goes, where o is above the threshold
 	Linear   Suppression = "linear"   // s·(1−o), where o is above the threshold (eq. 2)
 	Gaussian Suppression = "gaussian" // s·exp(−o²/σ), whatever the threshold (eq. 3)
+	None     Suppression = "none"     // nothing: the answer is that of the one-to-one branches of a double head (YOLO26)
 )
 
-var suppressions = []string{string(Hard), string(Linear), string(Gaussian)}
+var suppressions = []string{string(Hard), string(Linear), string(Gaussian), string(None)}
 
 // known reports whether v is one of a list.
 func known[T ~string](v T, list []string) bool { return slices.Contains(list, string(v)) }

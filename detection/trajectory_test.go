@@ -72,7 +72,7 @@ func (tr *trajectory) batch(t *testing.T, k int) ([]float32, []wildtrain.Sample)
 // large one are short; parity/README.md tells the peer's own noise.
 func TestTrajectoryEqualsPeer(t *testing.T) {
 	tr := openTrajectory(t, goldens)
-	require.Len(t, tr.runs, 4)
+	require.Len(t, tr.runs, 7)
 	for label, run := range tr.runs {
 		t.Run(label, func(t *testing.T) {
 			if testing.Short() {

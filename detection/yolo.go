@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/wildtrain/sdk/detection/base"
 	"github.com/wildtrain/sdk/torch"
@@ -19,15 +20,18 @@ type YOLOConfig struct {
 	base.Config
 	Gains       LossGains
 	Assigner    Assigner
+	OneToOne    Assigner // of the one-to-one branches, where the head has some
+	Balance     Balance  // between both kinds of branches
 	Postprocess Postprocess
 }
 
-// DefaultYOLO returns the settings that YOLOv8 and YOLO11 are trained with, in
-// float32 on the CPU.
+// DefaultYOLO returns the settings that YOLO models are trained with, in float32
+// on the CPU.
 func DefaultYOLO(architecture string, classes []string) YOLOConfig {
 	return YOLOConfig{
 		Config: base.DefaultConfig(architecture, classes, 640),
-		Gains:  DefaultLossGains(), Assigner: DefaultAssigner(), Postprocess: EvaluatePostprocess(),
+		Gains:  DefaultLossGains(), Assigner: DefaultAssigner(), OneToOne: OneToOneAssigner(), Balance: DefaultBalance(),
+		Postprocess: EvaluatePostprocess(),
 	}
 }
 
@@ -40,15 +44,17 @@ func (c YOLOConfig) Validate() error {
 		}
 	}
 	check(c.Gains.Box >= 0 && c.Gains.Cls >= 0 && c.Gains.DFL >= 0, "negative loss gains")
-	check(c.Assigner.TopK > 0, "assigner: top k must be above 0")
-	return errors.Join(append(errs, c.Postprocess.Validate())...)
+	check(c.Balance.From >= 0 && c.Balance.From <= 1 && c.Balance.To >= 0 && c.Balance.To <= 1, "balance %g to %g is not in 0..1", c.Balance.From, c.Balance.To)
+	return errors.Join(append(errs, c.Assigner.validate("assigner"), c.OneToOne.validate("one-to-one assigner"), c.Postprocess.Validate())...)
 }
 
-// YOLO is a YOLOv8 or YOLO11 detector. It is used by one goroutine at a time.
+// YOLO is a detector of the YOLOv8, 11, 12 or 26 family. It is used by one
+// goroutine at a time.
 type YOLO struct {
 	*base.Model
 	cfg   YOLOConfig
 	net   *network
+	share float64      // of the one-to-many branches in the loss, with branches of both kinds
 	fused *torch.Scope // owns fused kernels, nil before Fuse
 }
 
@@ -57,6 +63,7 @@ var (
 	_ wildtrain.Evaluator = (*YOLO)(nil)
 	_ wildtrain.Averager  = (*YOLO)(nil)
 	_ wildtrain.Freezer   = (*YOLO)(nil)
+	_ wildtrain.Scheduled = (*YOLO)(nil)
 )
 
 // NewYOLO builds the detector. With Weights that do not fit and without Partial
@@ -70,7 +77,7 @@ func NewYOLO(cfg YOLOConfig) (*YOLO, error) {
 		return nil, err
 	}
 	cfg.Architecture = arch.Name
-	m := &YOLO{cfg: cfg}
+	m := &YOLO{cfg: cfg, share: cfg.Balance.From}
 	m.Model, err = base.New(cfg.Config, func(b *nn.Builder) (err error) {
 		m.net, err = build(b.Sub("model"), arch, int64(len(cfg.Classes)))
 		return err
@@ -88,13 +95,13 @@ func (m *YOLO) Strides() []int64 { return slices.Clone(m.net.head.Strides) }
 func (m *YOLO) Describe() wildtrain.Description { return m.Model.Describe(m.net.stride()) }
 
 // FusedParameters counts the numbers that evaluation needs once batch norm is
-// folded into the convolutions.
+// folded into the convolutions: each leaves a bias of its two vectors, and of a
+// double head one kind of branches is used.
 func (m *YOLO) FusedParameters() int64 {
-	n := m.Store().Parameters()
-	for _, mod := range m.Store().Modules() {
-		if c, ok := mod.(*block.Conv); ok {
-			plain, fused := c.Parameters()
-			n -= plain - fused
+	var n int64
+	for _, e := range m.Store().Entries() {
+		if !e.Buffer && !strings.Contains(e.Name, ".one2one_") && !strings.HasSuffix(e.Name, ".bn.weight") {
+			n += e.Tensor.Len()
 		}
 	}
 	return n
@@ -142,16 +149,33 @@ func (m *YOLO) TrainStep(ctx context.Context, b *wildtrain.Batch, step wildtrain
 	if err != nil {
 		return nil, err
 	}
-	return wildtrain.LossValues{Keys: lossNames, Numbers: parts}, nil
+	return wildtrain.LossValues{Keys: m.net.head.lossNames(), Numbers: parts}, nil
 }
 
 // learn runs forward and backward on images (N, 3, H, W) and returns the parts of the loss.
 func (m *YOLO) learn(images *torch.Tensor, samples []wildtrain.Sample, scale float64) ([]float64, error) {
-	packed, err := m.net.head.loss(m.net.forward(images), samples, m.cfg.Assigner, m.cfg.Gains)
+	many, one := m.net.outputs(images, true, true)
+	packed, err := m.loss(many, one, samples)
 	if err != nil {
 		return nil, err
 	}
 	return m.Backward(packed, scale)
+}
+
+// loss is the packed loss of the raw outputs. With branches of both kinds the sum
+// is that of both, weighted; the parts are those of the one-to-one branches.
+func (m *YOLO) loss(many, one []*torch.Tensor, samples []wildtrain.Sample) (*torch.Tensor, error) {
+	h := m.net.head
+	packed, err := h.loss(many, samples, m.cfg.Assigner, m.cfg.Gains)
+	if err != nil || one == nil {
+		return packed, err
+	}
+	single, err := h.loss(one, samples, m.cfg.OneToOne, m.cfg.Gains)
+	if err != nil {
+		return nil, err
+	}
+	sum := packed.Narrow(0, 0, 1).MulScalar(m.share).Add(single.Narrow(0, 0, 1).MulScalar(1 - m.share))
+	return torch.Cat([]*torch.Tensor{sum, single.Narrow(0, 1, 3)}, 0), sum.Scope().Err()
 }
 
 // Predict implements wildtrain.Model.
@@ -174,21 +198,31 @@ func (m *YOLO) evaluate(ctx context.Context, b *wildtrain.Batch, withLoss bool) 
 		if err != nil {
 			return err
 		}
-		levels := m.net.forward(x)
+		endToEnd := m.cfg.Postprocess.Suppression == None
+		if endToEnd && m.net.head.one == nil {
+			return fmt.Errorf("detection: %s has no head that works without suppression", m.cfg.Architecture)
+		}
+		many, one := m.net.outputs(x, withLoss || !endToEnd, withLoss || endToEnd)
 		if withLoss {
-			packed, err := m.net.head.loss(levels, b.Samples, m.cfg.Assigner, m.cfg.Gains)
+			packed, err := m.loss(many, one, b.Samples)
 			if err != nil {
 				return err
 			}
 			parts = packed.Float64s(nil)
 		}
-		preds, err = m.predictions(m.decoded(x, levels), b.Samples)
+		var decoded *torch.Tensor
+		if endToEnd {
+			decoded = m.net.head.decode(one)
+		} else {
+			decoded = m.decoded(x, many)
+		}
+		preds, err = m.predictions(decoded, b.Samples)
 		return err
 	})
 	if err != nil || !withLoss {
 		return nil, preds, err
 	}
-	return wildtrain.LossValues{Keys: lossNames, Numbers: parts}, preds, nil
+	return wildtrain.LossValues{Keys: m.net.head.lossNames(), Numbers: parts}, preds, nil
 }
 
 // predictions turns the decoded output (N, 4+nc, A) into detections in original coordinates.
@@ -214,17 +248,24 @@ func (m *YOLO) predictions(decoded *torch.Tensor, samples []wildtrain.Sample) ([
 // Forward runs the raw network in evaluation mode on images (N, 3, H, W), float32,
 // exactly what the first layer gets. It returns "level0", "level1", … (N,
 // 4·reg_max+nc, h, w: box bins, then class logits) and "decoded" (N, 4+nc,
-// anchors: centre and size in pixels, then class probabilities). The tensors
-// belong to s.
+// anchors: centre and size in pixels, then class probabilities); of a double
+// head also "one2one_level0", … and "detections" (N, at most 300, 6: corners,
+// probability, class), the end-to-end answer. The tensors belong to s.
 func (m *YOLO) Forward(s *torch.Scope, images *torch.Tensor) (map[string]*torch.Tensor, error) {
 	shape := images.Shape()
 	if stride := m.net.stride(); len(shape) != 4 || shape[1] != 3 || shape[2]%stride != 0 || shape[3]%stride != 0 {
 		return nil, fmt.Errorf("detection: forward: images of shape %v: want (N, 3, H, W) with sides that are multiples of %d", shape, stride)
 	}
-	levels := m.net.forward(images)
-	out := map[string]*torch.Tensor{"decoded": m.net.head.decode(levels)}
-	for i, l := range levels {
+	many, one := m.net.outputs(images, true, true)
+	out := map[string]*torch.Tensor{"decoded": m.net.head.decode(many)}
+	for i, l := range many {
 		out[fmt.Sprintf("level%d", i)] = l
+	}
+	for i, l := range one {
+		out[fmt.Sprintf("one2one_level%d", i)] = l
+	}
+	if one != nil {
+		out["detections"] = m.endToEnd(one)
 	}
 	return out, s.Err()
 }

@@ -58,6 +58,8 @@ def spread(name, shape):
         return np.arange(shape[1], dtype=np.float32).reshape(shape)
     if name.endswith("running_mean") or name.endswith(".bias"):
         return tensor(name, shape, 0.0, 0.5)
+    if name.endswith((".attn.proj.bn.weight", ".mlp.1.bn.weight")):  # else residual attention blocks grow beyond measure
+        return tensor(name, shape, 0.25, 0.125)
     if name.endswith("running_var") or len(shape) == 1:
         return tensor(name, shape, 1.0, 0.5)
     return tensor(name, shape, 0.0, GAIN * math.sqrt(3.0 / fan_in(shape)))

@@ -11,6 +11,7 @@ import argparse
 import json
 import os
 import platform
+from hashlib import sha256
 from importlib import metadata
 from pathlib import Path
 
@@ -23,8 +24,11 @@ from safetensors.torch import save_file
 import rule
 
 HERE = Path(__file__).resolve().parent
-MODELS = [f"yolo{family}{size}" for family in ("v8", "11") for size in "nsmlx"]
-REG_MAX = 16
+FAMILIES = {"v8": ("", "-p2", "-p6"), "11": ("",), "12": ("",), "26": ("", "-p2", "-p6")}
+MODELS = [f"yolo{family}{size}{variant}" for family, variants in FAMILIES.items() for variant in variants for size in "nsmlx"]
+STORED = ("yolov8n", "yolo11n", "yolo12n", "yolo12l", "yolo26n", "yolov8n-p2", "yolov8n-p6")  # the rest is compared live
+LISTED = STORED + ("yolo26n-p6",)  # whose keys are listed; the lists of all others by their digest
+DETECTIONS = 300
 
 
 def versions():
@@ -50,13 +54,13 @@ def images(batch, height, width, name="images"):
     return torch.from_numpy(rule.tensor(name, (batch, 3, height, width), 0.5, 0.5))
 
 
-def levels(raw):
+def levels(raw, prefix=""):
     """level0.. (N, 4·reg_max+nc, h, w) from the peer's raw output {boxes, scores, feats}."""
     out, start = {}, 0
     for i, feature in enumerate(raw["feats"]):
         h, w = feature.shape[2:]
         part = [raw[k][:, :, start:start + h * w].unflatten(2, (h, w)) for k in ("boxes", "scores")]
-        out[f"level{i}"] = torch.cat(part, 1).contiguous()
+        out[f"{prefix}level{i}"] = torch.cat(part, 1).contiguous()
         start += h * w
     assert start == raw["boxes"].shape[2]
     return out
@@ -64,8 +68,15 @@ def levels(raw):
 
 @torch.no_grad()
 def forward(net, x):
-    decoded, raw = net.eval()(x)
-    return levels(raw) | {"decoded": decoded.contiguous()}
+    head = net.eval().model[-1]
+    decoded, raw = net(x)
+    if "one2one" not in raw:
+        return levels(raw) | {"decoded": decoded.contiguous()}
+    head.end2end = True  # the double head's other answer
+    best, _ = net(x)
+    head.end2end = False
+    return (levels(raw["one2many"]) | levels(raw["one2one"], "one2one_") |
+            {"decoded": decoded.contiguous(), "detections": best[:, :DETECTIONS].contiguous()})
 
 
 def dump(args):
@@ -78,29 +89,43 @@ def dump(args):
     save_file(forward(net, x), args.out / "out.safetensors", notes)
 
 
-def goldens(_):
-    data = HERE / "testdata"
+def outputs(data):
+    """testdata/forward."""
     (data / "forward").mkdir(parents=True, exist_ok=True)
-    (data / "keys").mkdir(exist_ok=True)
-    for name in ("yolov8n", "yolo11n"):
+    for name in STORED:
         for classes, batch in ((3, 2), (80, 1)):
-            shape = [batch, 3, 64, 96]
+            if classes == 80 and (name.endswith("l") or "-" in name):
+                continue
+            shape = [batch, 3, 64, 128 if name.endswith("p6") else 96]
             out = forward(ruled(network(name, classes)), images(batch, *shape[2:]))
             for k, v in out.items():
                 print(name, classes, k, tuple(v.shape), f"std {v.std():.3f} max {v.abs().max():.3f}")
             notes = {"model": name, "classes": str(classes), "rule": "spread", "images": json.dumps(shape),
                      "versions": json.dumps(versions())}
             save_file(out, data / "forward" / f"{name}-nc{classes}.safetensors", notes)
+
+
+def tensors(data):
+    """testdata/keys and parameters.json."""
+    (data / "keys").mkdir(exist_ok=True)
     counts = {"versions": versions(), "parameters": {}}
     for name in MODELS:
         full, few = network(name, 80), network(name, 3)
         state = full.state_dict()
         lines = [f"{k} {str(state[k].dtype).removeprefix('torch.')} {'x'.join(map(str, state[k].shape)) or 'scalar'}\n"
                  for k in sorted(state)]
-        (data / "keys" / f"{name}.txt").write_text("".join(lines))
+        if name in LISTED:
+            (data / "keys" / f"{name}.txt").write_text("".join(lines))
         counts["parameters"][name] = {"nc80": sum(p.numel() for p in full.parameters()),
-                                      "nc3": sum(p.numel() for p in few.parameters()), "keys": len(state)}
+                                      "nc3": sum(p.numel() for p in few.parameters()), "keys": len(state), "keys_sha256": sha256("".join(lines).encode()).hexdigest(),
+                                      "fused": sum(p.numel() for p in full.fuse(verbose=False).parameters())}
     (data / "parameters.json").write_text(json.dumps(counts, indent=1) + "\n")
+
+
+def goldens(_):
+    data = HERE / "testdata"
+    outputs(data)
+    tensors(data)
     checks = {}
     for tensor_name in ("images", "model.0.conv.weight", "level0"):
         checks[tensor_name] = {"fnv1a": f"{rule.fnv1a(tensor_name):016x}",

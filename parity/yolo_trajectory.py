@@ -29,7 +29,8 @@ import yolo_forward
 BATCHES, BATCH, SIZE, CLASSES = 4, 4, 160, 3
 # label, model, learning rate, steps: long and gentle, or short and with large steps
 RUNS = [("yolov8n", "yolov8n", 1e-6, 50), ("yolo11n", "yolo11n", 5e-7, 50),
-        ("yolov8n-short", "yolov8n", 1e-4, 6), ("yolo11n-short", "yolo11n", 2e-5, 6)]
+        ("yolov8n-short", "yolov8n", 1e-4, 6), ("yolo11n-short", "yolo11n", 2e-5, 6),
+        ("yolo12n", "yolo12n", 5e-7, 20), ("yolo26n", "yolo26n", 1e-6, 20), ("yolo26n-short", "yolo26n", 2e-5, 6)]
 SGD = dict(momentum=0.937, nesterov=True)
 DECAY = 5e-4
 COLOURS = np.array([[0.9, 0.2, 0.1], [0.1, 0.8, 0.3], [0.2, 0.3, 0.9]], np.float32)

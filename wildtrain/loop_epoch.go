@@ -25,6 +25,9 @@ func (r *run) trainEpoch(ctx context.Context) error {
 	if err := r.emit(ctx, Event{Kind: EpochStart}); err != nil || r.wantsStop(ctx) {
 		return err
 	}
+	if m, ok := r.model.(Scheduled); ok {
+		m.Schedule(p.Epoch, r.cfg.Epochs)
+	}
 	r.tick()
 	r.rate = rate{begun: p.Seconds}
 	// A step once begun ends, and a window once begun is filled: batches that

@@ -91,6 +91,12 @@ type Embedder interface {
 	Embed(ctx context.Context, b *Batch) ([]Prediction, error)
 }
 
+// Scheduled is a Model whose loss changes in the course of a training. The loop
+// tells it the epoch, from 0, of so many, before the epoch's first batch.
+type Scheduled interface {
+	Schedule(epoch, epochs int)
+}
+
 // Freezer is a Model whose parts can be frozen by name prefix: no gradients,
 // and normalisation layers inside stay in evaluation mode.
 type Freezer interface {

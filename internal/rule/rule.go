@@ -51,6 +51,8 @@ func Spread(name string, shape []int64) (centre, half float64) {
 	switch {
 	case strings.HasSuffix(name, ".bias") || strings.HasSuffix(name, "running_mean"):
 		return 0, 0.5
+	case strings.HasSuffix(name, ".attn.proj.bn.weight") || strings.HasSuffix(name, ".mlp.1.bn.weight"):
+		return 0.25, 0.125 // else residual attention blocks grow beyond measure
 	case strings.HasSuffix(name, "running_var") || len(shape) == 1:
 		return 1, 0.5
 	}

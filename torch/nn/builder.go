@@ -12,11 +12,22 @@ import (
 type Builder struct {
 	store  *Store
 	prefix string
+	twin   string // the prefix of the tensors that new ones begin as copies of, "" for none
 }
 
 // Sub goes one level down: b.Sub("layer1").Sub("0").
 func (b *Builder) Sub(name string) *Builder {
-	return &Builder{store: b.store, prefix: b.prefix + name + "."}
+	sub := &Builder{store: b.store, prefix: b.prefix + name + "."}
+	if b.twin != "" {
+		sub.twin = b.twin + name + "."
+	}
+	return sub
+}
+
+// Twin is Sub(name) for a second part of the same shape as the one that stands
+// under Sub(of): parameters that are not loaded begin as copies of its.
+func (b *Builder) Twin(name, of string) *Builder {
+	return &Builder{store: b.store, prefix: b.prefix + name + ".", twin: b.prefix + of + "."}
 }
 
 // At is Sub with a number, as PyTorch names the members of lists.
@@ -40,6 +51,9 @@ type Init func(t *torch.Tensor) error
 func (b *Builder) Parameter(name string, role wildtrain.Role, init Init, shape ...int64) *torch.Tensor {
 	e := b.add(name, torch.Float, shape)
 	e.Role = role
+	if original, ok := b.store.index[b.twin+name]; ok && b.twin != "" {
+		init = func(t *torch.Tensor) error { return t.CopyFrom(original.Tensor) }
+	}
 	if !b.store.fill(e) && init != nil {
 		if err := init(e.Tensor); err != nil {
 			panic(err) // a closed store: a programming error

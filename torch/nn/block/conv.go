@@ -87,16 +87,13 @@ func (l *Conv) Fuse(scope *torch.Scope) error {
 	})
 }
 
+// Fused is what evaluation uses after Fuse in the place of Conv.Weight and batch
+// norm; nil before.
+func (l *Conv) Fused() (weight, bias *torch.Tensor) { return l.fusedWeight, l.fusedBias }
+
 // Unfuse returns to separate convolution and batch norm.
 func (l *Conv) Unfuse() {
 	l.fusedWeight.Free()
 	l.fusedBias.Free()
 	l.fusedWeight, l.fusedBias = nil, nil
-}
-
-// Parameters counts the numbers that the block holds when fused and when not.
-func (l *Conv) Parameters() (plain, fused int64) {
-	w := l.Conv.Weight.Len()
-	c := l.Norm.Weight.Len()
-	return w + 2*c, w + c
 }

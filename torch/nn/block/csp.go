@@ -62,12 +62,20 @@ func NewC2f(b *nn.Builder, in, out int64, n int, shortcut bool, expansion float6
 
 // NewC3k2 builds YOLO11's block: C2f whose members are C3k blocks of two
 // bottlenecks, or plain bottlenecks of half width.
-func NewC3k2(b *nn.Builder, in, out int64, n int, c3k, shortcut bool, expansion float64) *C2f {
+func NewC3k2(b *nn.Builder, in, out int64, n int, c3k bool, expansion float64) *C2f {
 	return newC2f(b, in, out, n, expansion, func(b *nn.Builder, c int64) nn.Module {
 		if c3k {
-			return NewC3(b, c, c, 2, shortcut, 0.5, 3, 3)
+			return NewC3(b, c, c, 2, true, 0.5, 3, 3)
 		}
-		return NewBottleneck(b, c, c, shortcut, 3, 3, 0.5)
+		return NewBottleneck(b, c, c, true, 3, 3, 0.5)
+	})
+}
+
+// NewC3k2Attention builds YOLO26's block: C2f whose members are a bottleneck of
+// half width and an attention block.
+func NewC3k2Attention(b *nn.Builder, in, out int64, n int, expansion float64) *C2f {
+	return newC2f(b, in, out, n, expansion, func(b *nn.Builder, c int64) nn.Module {
+		return nn.Sequential{NewBottleneck(b.At(0), c, c, true, 3, 3, 0.5), NewPSABlock(b.At(1), c, psaHeads(c))}
 	})
 }
 
@@ -111,19 +119,56 @@ func (l *C3) Forward(x *torch.Tensor) *torch.Tensor {
 	})
 }
 
-// SPPF is fast spatial pyramid pooling: three 5×5 max pools in a chain.
+// C2 is the cross-stage partial block with two convolutions: cv1 splits in two,
+// the first half runs through the bottlenecks m, cv2 joins both.
+type C2 struct {
+	cv1, cv2 *Conv
+	m        nn.Sequential
+	hidden   int64
+}
+
+// NewC2 builds a C2 of n bottlenecks of two 3×3 convolutions.
+func NewC2(b *nn.Builder, in, out int64, n int, shortcut bool, expansion float64) *C2 {
+	l := &C2{hidden: int64(float64(out) * expansion)}
+	l.cv1 = conv(b.Sub("cv1"), in, 2*l.hidden, 1, 1)
+	l.cv2 = conv(b.Sub("cv2"), 2*l.hidden, out, 1, 1)
+	for i := range n {
+		l.m = append(l.m, NewBottleneck(b.Sub("m").At(i), l.hidden, l.hidden, shortcut, 3, 3, 1))
+	}
+	return l
+}
+
+// Forward implements nn.Module.
+func (l *C2) Forward(x *torch.Tensor) *torch.Tensor {
+	return x.Sub(func() *torch.Tensor {
+		ab := l.cv1.Forward(x).Split(1, l.hidden, l.hidden)
+		return l.cv2.Forward(torch.Cat([]*torch.Tensor{l.m.Forward(ab[0]), ab[1]}, 1))
+	})
+}
+
+// SPPF is fast spatial pyramid pooling: max pools in a chain, all of them joined.
 type SPPF struct {
 	cv1, cv2 *Conv
 	kernel   int64
+	pools    int64
+	add      bool
 }
 
-// NewSPPF builds the block with pooling windows of kernel×kernel.
-func NewSPPF(b *nn.Builder, in, out, kernel int64) *SPPF {
-	hidden := in / 2
+// SPPFConfig describes an SPPF.
+type SPPFConfig struct {
+	In, Out, Kernel int64
+	Pools           int64 // how many of kernel×kernel
+	Linear          bool  // no activation before the pools
+	Shortcut        bool  // a residual where the widths are equal
+}
+
+// NewSPPF builds the block.
+func NewSPPF(b *nn.Builder, c SPPFConfig) *SPPF {
+	hidden := c.In / 2
 	return &SPPF{
-		cv1:    conv(b.Sub("cv1"), in, hidden, 1, 1),
-		cv2:    conv(b.Sub("cv2"), hidden*4, out, 1, 1),
-		kernel: kernel,
+		cv1:    NewConv(b.Sub("cv1"), ConvConfig{In: c.In, Out: hidden, Linear: c.Linear}),
+		cv2:    conv(b.Sub("cv2"), hidden*(c.Pools+1), c.Out, 1, 1),
+		kernel: c.Kernel, pools: c.Pools, add: c.Shortcut && c.In == c.Out,
 	}
 }
 
@@ -131,9 +176,13 @@ func NewSPPF(b *nn.Builder, in, out, kernel int64) *SPPF {
 func (l *SPPF) Forward(x *torch.Tensor) *torch.Tensor {
 	return x.Sub(func() *torch.Tensor {
 		ys := []*torch.Tensor{l.cv1.Forward(x)}
-		for range 3 {
+		for range l.pools {
 			ys = append(ys, ys[len(ys)-1].MaxPool2d(l.kernel, 1, l.kernel/2))
 		}
-		return l.cv2.Forward(torch.Cat(ys, 1))
+		y := l.cv2.Forward(torch.Cat(ys, 1))
+		if l.add {
+			return x.Add(y)
+		}
+		return y
 	})
 }
