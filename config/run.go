@@ -244,23 +244,42 @@ type Training struct {
 	Workers     *int    `yaml:"workers"`      // goroutines that make pictures; null takes the cores that computing leaves free
 }
 
-// Evaluation says what is measured.
-type Evaluation struct {
-	IoU    float64 `yaml:"iou"`     // of non-maximum suppression
-	Conf   float64 `yaml:"conf"`    // lowest score of a detection
-	MaxDet int     `yaml:"max_det"` // detections per picture
-	Split  string  `yaml:"split"`   // "train", "val" or "test"
-	AtIoU  float64 `yaml:"at_iou"`  // IoU at which precision, recall and F1 are told
-	AtConf float64 `yaml:"at_conf"` // and the score from which on
+// Finding says which of a detector's boxes become detections. Evaluation and
+// prediction have one each.
+type Finding struct {
+	Conf          float64 `yaml:"conf"`           // lowest score of a detection
+	IoU           float64 `yaml:"iou"`            // overlap above which the weaker of two boxes is suppressed
+	OverlapMetric string  `yaml:"overlap_metric"` // how that is measured: "iou", or "ios" for intersection over the smaller
+	NMS           string  `yaml:"nms"`            // suppression: "hard", or soft, where scores are lowered: "linear", "gaussian"
+	Sigma         float64 `yaml:"sigma"`          // of gaussian
+	AgnosticNMS   bool    `yaml:"agnostic_nms"`   // boxes of different classes suppress each other
+	MultiLabel    bool    `yaml:"multi_label"`    // a box may count for each class above conf, else for its best one
+	MaxDet        int     `yaml:"max_det"`        // detections per picture, of tiles per tile
+	Augment       bool    `yaml:"augment"`        // test-time augmentation: at scales 1, 0.83 mirrored and 0.67
+	Half          bool    `yaml:"half"`           // compute in half precision: float16, bfloat16 on processors that have it
+
+	Tile           int     `yaml:"tile"`            // look at pictures in parts of this side, in pixels; 0: as a whole
+	Overlap        float64 `yaml:"overlap"`         // share of a tile's side that it has in common with the next one, at least
+	Whole          bool    `yaml:"whole"`           // besides the tiles look at the whole picture, too
+	Merge          string  `yaml:"merge"`           // detections of several tiles: "nmm" puts parts together, "nms" keeps the best part
+	MergeMetric    string  `yaml:"merge_metric"`    // they are parts of one animal by "ios" or "iou"
+	MergeThreshold float64 `yaml:"merge_threshold"` // above this
 }
 
-// Predict holds the thresholds for looking at pictures.
+// Evaluation says what is measured.
+type Evaluation struct {
+	Finding
+	Split       string  `yaml:"split"`       // "train", "val" or "test"
+	AtIoU       float64 `yaml:"at_iou"`      // IoU at which precision, recall and F1 are told
+	AtConf      float64 `yaml:"at_conf"`     // and the score from which on
+	Coordinates string  `yaml:"coordinates"` // boxes are measured as in the "original" picture, or as the model sees it: "letterbox"
+}
+
+// Predict says how pictures are looked at.
 type Predict struct {
-	Source string  `yaml:"source"` // file, folder or glob
-	Conf   float64 `yaml:"conf"`
-	IoU    float64 `yaml:"iou"`
-	MaxDet int     `yaml:"max_det"`
-	Draw   bool    `yaml:"draw"` // write annotated pictures
+	Source string `yaml:"source"` // file, folder or glob
+	Finding
+	Draw bool `yaml:"draw"` // write annotated pictures
 }
 
 // Tracking says where runs are logged and models registered.
@@ -281,7 +300,7 @@ type Tune struct {
 	Pruner    string            `yaml:"pruner"`    // "none", "median", "percentile", "halving", "hyperband", "patient", "wilcoxon"
 	Metric    string            `yaml:"metric"`    // or several, with commas between them
 	Direction string            `yaml:"direction"` // "maximize" or "minimize", one for each metric
-	Storage   string            `yaml:"storage"`   // sqlite:///FILE, journal:///FILE or memory; "" is study.db in the tuning's folder
+	Storage   string            `yaml:"storage"`   // sqlite:///FILE, postgresql://…, mysql://…, journal:///FILE or memory; "" is study.db in the tuning's folder
 	Study     string            `yaml:"study"`
 	Timeout   float64           `yaml:"timeout"` // seconds; 0 is none
 	Jobs      int               `yaml:"jobs"`
@@ -317,10 +336,17 @@ func DefaultRun() Run {
 			Box: 7.5, Cls: 0.5, DFL: 1.5, ClassWeights: "none", ClassBeta: 0.999, FocalGamma: 2, FocalAlpha: 0.25, LayerDecay: 1, EMA: true, Clip: 10,
 			Device: "auto", Precision: "fp32", ChannelsLast: "auto", Val: true,
 		},
-		Evaluation: Evaluation{IoU: 0.7, Conf: 0.001, MaxDet: 300, Split: "val", AtIoU: 0.5, AtConf: 0.25},
-		Predict:    Predict{Conf: 0.25, IoU: 0.7, MaxDet: 300, Draw: true},
+		Evaluation: Evaluation{Finding: defaultFinding(0.001, true), Split: "val", AtIoU: 0.5, AtConf: 0.25, Coordinates: "original"},
+		Predict:    Predict{Finding: defaultFinding(0.25, false), Draw: true},
 		Tracking:   Tracking{Artifacts: true},
 		Tune:       Tune{Trials: 20, Sampler: "tpe", Pruner: "none", Metric: "mAP50-95", Direction: "maximize", Study: "wildtrain", Jobs: 1},
+	}
+}
+
+func defaultFinding(conf float64, multiLabel bool) Finding {
+	return Finding{
+		Conf: conf, IoU: 0.7, OverlapMetric: "iou", NMS: "hard", Sigma: 0.5, MultiLabel: multiLabel, MaxDet: 300,
+		Overlap: 0.2, Merge: "nmm", MergeMetric: "ios", MergeThreshold: 0.5,
 	}
 }
 

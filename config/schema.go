@@ -73,7 +73,7 @@ func schemaOf(v reflect.Value, key string) map[string]any {
 			if value.Kind() != reflect.Struct {
 				p["default"] = value.Interface()
 			}
-			if c := fieldComments()[t.Name()+"."+f.typ.Name]; c != "" {
+			if c := fieldComments()[owner(t, f)+"."+f.typ.Name]; c != "" {
 				p["description"] = c
 			}
 			properties[f.name] = p
@@ -96,6 +96,14 @@ func schemaOf(v reflect.Value, key string) map[string]any {
 		return map[string]any{}
 	}
 	return interpolated(map[string]any{"type": "integer"})
+}
+
+// owner is the name of the struct that declares a field: t or one embedded in it.
+func owner(t reflect.Type, f field) string {
+	for _, i := range f.index[:len(f.index)-1] {
+		t = t.Field(i).Type
+	}
+	return t.Name()
 }
 
 // Keys lists the full keys of the schema that hold values, in order: for shell

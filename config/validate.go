@@ -56,9 +56,14 @@ var choicesOf = map[string][]string{
 	"training.channels_last":    {"true", "false", "auto"},
 	"training.mode":             {"", "max", "min"},
 	"evaluation.split":          {"train", "val", "test"},
-	"tune.sampler":              {"tpe", "tpe4", "random", "grid", "bruteforce", "qmc", "cmaes", "nsga2", "gp"},
-	"tune.pruner":               {"none", "median", "percentile", "halving", "hyperband", "patient", "wilcoxon"},
-	"tune.direction":            {"maximize", "minimize"},
+	"evaluation.coordinates":    {"original", "letterbox"},
+	"evaluation.overlap_metric": {"iou", "ios"}, "predict.overlap_metric": {"iou", "ios"},
+	"evaluation.nms": {"hard", "linear", "gaussian"}, "predict.nms": {"hard", "linear", "gaussian"},
+	"evaluation.merge": {"nmm", "nms"}, "predict.merge": {"nmm", "nms"},
+	"evaluation.merge_metric": {"ios", "iou"}, "predict.merge_metric": {"ios", "iou"},
+	"tune.sampler":   {"tpe", "tpe4", "random", "grid", "bruteforce", "qmc", "cmaes", "nsga2", "gp"},
+	"tune.pruner":    {"none", "median", "percentile", "halving", "hyperband", "patient", "wilcoxon"},
+	"tune.direction": {"maximize", "minimize"},
 }
 
 // oneOf checks a key of choicesOf. Case does not matter.
@@ -290,19 +295,33 @@ func (t *Training) check(c *checker) {
 }
 
 func (r *Run) checkScoring(c *checker) {
-	c.between("evaluation.iou", r.Evaluation.IoU, 0, 1)
-	c.between("evaluation.conf", r.Evaluation.Conf, 0, 1)
+	r.Evaluation.Finding.check(c, "evaluation.")
+	r.Predict.Finding.check(c, "predict.")
 	c.between("evaluation.at_iou", r.Evaluation.AtIoU, 0, 1)
 	c.between("evaluation.at_conf", r.Evaluation.AtConf, 0, 1)
 	c.oneOf("evaluation.split", r.Evaluation.Split)
-	c.between("predict.iou", r.Predict.IoU, 0, 1)
-	c.between("predict.conf", r.Predict.Conf, 0, 1)
-	if r.Evaluation.MaxDet < 1 {
-		c.failf("evaluation.max_det", "is %d, must be 1 or more", r.Evaluation.MaxDet)
+	c.oneOf("evaluation.coordinates", r.Evaluation.Coordinates)
+	if r.Evaluation.Coordinates == "letterbox" && r.Evaluation.Tile > 0 {
+		c.failf("evaluation.coordinates", "is letterbox, but with evaluation.tile pictures are not seen as a whole")
 	}
-	if r.Predict.MaxDet < 1 {
-		c.failf("predict.max_det", "is %d, must be 1 or more", r.Predict.MaxDet)
+}
+
+func (f *Finding) check(c *checker, head string) {
+	c.between(head+"iou", f.IoU, 0, 1)
+	c.between(head+"conf", f.Conf, 0, 1)
+	c.oneOf(head+"overlap_metric", f.OverlapMetric)
+	c.oneOf(head+"nms", f.NMS)
+	c.positive(head+"sigma", f.Sigma)
+	if f.MaxDet < 1 {
+		c.failf(head+"max_det", "is %d, must be 1 or more", f.MaxDet)
 	}
+	if f.Tile != 0 {
+		c.between(head+"tile", float64(f.Tile), 16, 1<<15)
+	}
+	c.between(head+"overlap", f.Overlap, 0, 0.9)
+	c.oneOf(head+"merge", f.Merge)
+	c.oneOf(head+"merge_metric", f.MergeMetric)
+	c.between(head+"merge_threshold", f.MergeThreshold, 0, 1)
 }
 
 func (r *Run) checkTracking(c *checker) {

@@ -167,12 +167,13 @@ func FromConfig(r config.Run) (Settings, error) {
 		Device: r.Training.Device, Precision: r.Training.Precision, Threads: r.Training.Threads,
 		ChannelsLast: r.Training.ChannelsLast, Deterministic: r.Training.Deterministic,
 	}
-	s.Predict.Conf, s.Predict.IoU, s.Predict.MaxDet = r.Predict.Conf, r.Predict.IoU, r.Predict.MaxDet
+	s.Predict = lookingOf(r.Predict.Finding)
 	if s.Draw = r.Predict.Draw; r.Predict.Source != "" {
 		s.Sources = strings.Split(r.Predict.Source, ",")
 	}
-	s.Evaluate.Split, s.Evaluate.IoU, s.Evaluate.Conf = r.Evaluation.Split, r.Evaluation.AtIoU, r.Evaluation.AtConf
-	s.Evaluate.Postprocess.Conf, s.Evaluate.Postprocess.IoU, s.Evaluate.Postprocess.MaxDet = r.Evaluation.Conf, r.Evaluation.IoU, r.Evaluation.MaxDet
+	s.Evaluate = Evaluation{Split: r.Evaluation.Split, Looking: lookingOf(r.Evaluation.Finding), IoU: r.Evaluation.AtIoU, Conf: r.Evaluation.AtConf}
+	s.Evaluate.Letterbox = strings.EqualFold(r.Evaluation.Coordinates, "letterbox")
+	s.Evaluate.Unclipped = s.Evaluate.Letterbox // the model may look beyond a picture's borders
 	return s, nil
 }
 

@@ -89,7 +89,11 @@ func (detector) pictures(s Settings, about wildtrain.Description, sources []stri
 }
 
 func (detector) metric(s Settings, classes []string) (wildtrain.Metric, error) {
-	return detectionMetric(s, classes)
+	m, err := detectionMetric(s, classes)
+	if err == nil && s.Evaluate.Letterbox {
+		return letterboxed{m}, nil
+	}
+	return m, err
 }
 
 func detectionMetric(s Settings, classes []string) (*evaluate.Detection, error) {
@@ -103,7 +107,7 @@ func (detector) adopt(network, *Settings) {}
 func (detector) use(m network, s Settings, looking bool) error {
 	l := m.(locator)
 	if l.Postprocess(s.Evaluate.Postprocess); looking {
-		l.Postprocess(s.Predict)
+		l.Postprocess(s.Predict.Postprocess)
 	}
 	if f, ok := m.(fuser); ok {
 		return f.Fuse()
@@ -143,7 +147,11 @@ type detectionExam struct {
 }
 
 func (x *detectionExam) add(p wildtrain.Prediction, s wildtrain.Sample) error {
-	if err := x.metric.Update([]wildtrain.Prediction{p}, []wildtrain.Sample{s}); err != nil {
+	measured, truth := p, s
+	if x.s.Evaluate.Letterbox {
+		measured, truth = asSeen(p, s)
+	}
+	if err := x.metric.Update([]wildtrain.Prediction{measured}, []wildtrain.Sample{truth}); err != nil {
 		return err
 	}
 	return x.writer.add(p, s)
@@ -162,7 +170,9 @@ func (x *detectionExam) close(paths map[string]string) (*Evaluated, error) {
 		return nil, err
 	}
 	o := report.DefaultOptions()
-	o.File = func(p evaluate.Picture) string { return paths[p.ID] }
+	if !x.s.Evaluate.Letterbox { // else boxes do not fit the pictures
+		o.File = func(p evaluate.Picture) string { return paths[p.ID] }
+	}
 	in, err := o.Of(x.metric)
 	if err != nil {
 		return nil, err

@@ -48,6 +48,7 @@ func (e *Env) Evaluate(ctx context.Context, s Settings, out string) (result *Eva
 	if s.Model.Weights == "" {
 		return nil, errors.New("pipeline: evaluate: no weights: name a run folder or a file (weights=…)")
 	}
+	s.look(s.Evaluate.Looking)
 	m, t, err := e.open(&s)
 	if err != nil {
 		return nil, err
@@ -66,7 +67,7 @@ func (e *Env) Evaluate(ctx context.Context, s Settings, out string) (result *Eva
 	if err != nil {
 		return nil, err
 	}
-	if err := e.eachPrediction(ctx, m, data, stage, wildtrain.Stage(s.Evaluate.Split), exam.add); err != nil {
+	if err := e.eachPicture(ctx, m, data, stage, wildtrain.Stage(s.Evaluate.Split), s.Evaluate.Looking, exam.add); err != nil {
 		return nil, err
 	}
 	if result, err = exam.close(data.paths(stage)); err != nil {

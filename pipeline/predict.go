@@ -37,6 +37,7 @@ func (e *Env) Predict(ctx context.Context, s Settings, o PredictOptions) (found 
 	if len(o.Sources) == 0 {
 		return nil, errors.New("pipeline: predict: no source: name a file, a folder or a pattern")
 	}
+	s.look(s.Predict)
 	m, t, err := e.open(&s)
 	if err != nil {
 		return nil, err
@@ -59,7 +60,7 @@ func (e *Env) Predict(ctx context.Context, s Settings, o PredictOptions) (found 
 	if err := w.open(); err != nil {
 		return nil, err
 	}
-	err = e.eachPrediction(ctx, m, data, wildtrain.Test, "predict", func(p wildtrain.Prediction, sample wildtrain.Sample) error {
+	err = e.eachPicture(ctx, m, data, wildtrain.Test, "predict", s.Predict, func(p wildtrain.Prediction, sample wildtrain.Sample) error {
 		found = append(found, p)
 		if err := w.add(p, sample); err != nil {
 			return err

@@ -32,9 +32,9 @@ type Settings struct {
 	Optimizer wildtrain.OptimizerConfig
 	Hardware  Hardware
 
-	Predict  detection.Postprocess // thresholds for looking at pictures
-	Sources  []string              // of pictures, where PredictOptions name none
-	Draw     bool                  // write annotated pictures
+	Predict  Looking  // at pictures
+	Sources  []string // of pictures, where PredictOptions name none
+	Draw     bool     // write annotated pictures
 	Evaluate Evaluation
 
 	Tracking Tracking
@@ -85,10 +85,11 @@ type Hardware struct {
 
 // Evaluation says what is measured and how.
 type Evaluation struct {
-	Split       string // "val" or "test"
-	Postprocess detection.Postprocess
-	IoU         float64 // at which precision, recall and F1 are told
-	Conf        float64 // and from which score on
+	Split     string  // "val" or "test"
+	Looking           // at its pictures
+	IoU       float64 // at which precision, recall and F1 are told
+	Conf      float64 // and from which score on
+	Letterbox bool    // in the coordinates of the model's input instead of the pictures'
 }
 
 // DefaultSettings returns the full set of defaults.
@@ -101,8 +102,8 @@ func DefaultSettings() Settings {
 		Loop:      wildtrain.DefaultConfig(),
 		Optimizer: wildtrain.DefaultOptimizer("SGD"),
 		Hardware:  Hardware{Device: "auto", Precision: "fp32", ChannelsLast: "auto"},
-		Predict:   detection.PredictPostprocess(), Draw: true,
-		Evaluate: Evaluation{Split: "val", Postprocess: detection.EvaluatePostprocess(), IoU: 0.5, Conf: 0.25},
+		Predict:   Looking{Postprocess: detection.PredictPostprocess(), Merging: detection.DefaultMerging()}, Draw: true,
+		Evaluate: Evaluation{Split: "val", Looking: Looking{Postprocess: detection.EvaluatePostprocess(), Merging: detection.DefaultMerging()}, IoU: 0.5, Conf: 0.25},
 	}
 }
 
