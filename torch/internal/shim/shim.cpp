@@ -2,6 +2,7 @@
 #include <torch/version.h>
 #include <ATen/autocast_mode.h>
 #include <ATen/Parallel.h>
+#include <ATen/TracerMode.h>
 #include <ATen/CPUGeneratorImpl.h>
 #include <climits>
 #include <cmath>
@@ -15,6 +16,10 @@
 #define WT_AT_LEAST(major, minor) (TORCH_VERSION_MAJOR > (major) || (TORCH_VERSION_MAJOR == (major) && TORCH_VERSION_MINOR >= (minor)))
 
 using torch::Tensor;
+
+// What is made of numbers is a constant to the tracer (shim_jit.h), not an
+// operation: that would name the device, and read memory that is not libtorch's.
+using Untraced = at::tracer::impl::NoTracerDispatchMode;
 
 static at::Device device_of(int d) { return d < 0 ? at::Device(at::kCPU) : at::Device(at::kCUDA, d); }
 static at::ScalarType type_of(int t) { return static_cast<at::ScalarType>(t); }
@@ -49,6 +54,7 @@ int wt_requires_grad(wt_tensor t) { return t->defined() && t->requires_grad(); }
 
 char *wt_create(wt_tensor *out, const int64_t *shape, int ndim, int dtype, int device, double fill, int channels_last) {
   WT_TRY({
+    Untraced untraced;
     auto opts = at::TensorOptions().dtype(type_of(dtype)).device(device_of(device));
     Tensor t = std::isnan(fill) ? torch::empty(ints(shape, ndim), opts) : torch::full(ints(shape, ndim), fill, opts);
     if (channels_last && ndim == 4) t = t.contiguous(at::MemoryFormat::ChannelsLast);
@@ -58,6 +64,7 @@ char *wt_create(wt_tensor *out, const int64_t *shape, int ndim, int dtype, int d
 
 char *wt_from_data(wt_tensor *out, const void *data, const int64_t *shape, int ndim, int dtype, int device) {
   WT_TRY({
+    Untraced untraced;
     auto opts = at::TensorOptions().dtype(type_of(dtype));
     Tensor host = torch::from_blob(const_cast<void *>(data), ints(shape, ndim), opts);
     *out = new Tensor(device < 0 ? host.clone() : host.to(device_of(device), false, true));
@@ -123,8 +130,11 @@ char *wt_trunc_normal(wt_tensor t, double mean, double std, double a, double b) 
 
 char *wt_to(wt_tensor *out, wt_tensor t, int dtype, int device, int layout) {
   WT_TRY({
-    auto opts = t->options().dtype(dtype < 0 ? t->scalar_type() : type_of(dtype)).device(device_of(device));
-    Tensor r = t->to(opts);
+    auto type = dtype < 0 ? t->scalar_type() : type_of(dtype);
+    auto where = device_of(device);
+    Tensor r = *t; // a device that is named without need would stay in a trace
+    if (r.device() != where) r = r.to(where, type);
+    else if (r.scalar_type() != type) r = r.to(type);
     if (layout == 1) r = r.contiguous();
     if (layout == 2 && r.dim() == 4) r = r.contiguous(at::MemoryFormat::ChannelsLast);
     *out = new Tensor(r);
@@ -301,7 +311,10 @@ char *wt_addmul(wt_tensor t, wt_tensor o, double alpha) {
 char *wt_scale(wt_tensor t, double v) { WT_TRY({ torch::NoGradGuard no_grad; t->mul_(v); }) }
 
 char *wt_arange(wt_tensor *out, double start, double end, double step, int dtype, int device) {
-  WT_TRY(*out = new Tensor(torch::arange(start, end, step, at::TensorOptions().dtype(type_of(dtype)).device(device_of(device)))))
+  WT_TRY({
+    Untraced untraced;
+    *out = new Tensor(torch::arange(start, end, step, at::TensorOptions().dtype(type_of(dtype)).device(device_of(device))));
+  })
 }
 
 char *wt_interpolate(wt_tensor *out, wt_tensor t, int64_t h, int64_t w, double sh, double sw, int mode, int align, int antialias) {
