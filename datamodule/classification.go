@@ -5,13 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"image"
-	"log/slog"
 	"math"
 	"slices"
 	"sync"
 
 	"github.com/wildtrain/sdk/datamodule/augment"
-	"github.com/wildtrain/sdk/internal/imageio"
 	"github.com/wildtrain/sdk/internal/resample"
 	"github.com/wildtrain/sdk/wildtrain"
 )
@@ -26,26 +24,10 @@ const (
 // ClassificationConfig sets up Classification. Zero means zero: take
 // DefaultClassification and change it.
 type ClassificationConfig struct {
-	Root     string   `yaml:"root"`     // folder, or one file of a source
-	Roots    []string `yaml:"roots"`    // more of them, merged by class name
-	Source   Source   `yaml:"source"`   // layout of every root: ROI, Folder, CSV, or any with boxes, of which crops are made
-	Datasets []string `yaml:"datasets"` // names of WilData datasets to take; empty: all
+	Common `yaml:",inline"` // sources are ROI, Folder, CSV, or any with boxes, of which crops are made
 
-	AllowLinks bool `yaml:"allow_links"` // follow links of pictures and folders out of the root
+	Crops CropConfig `yaml:"crops"` // where pictures have boxes; Crops.Background also names the background of other sources
 
-	TrainSplit string `yaml:"train_split"` // name of the split for each stage
-	ValSplit   string `yaml:"val_split"`
-	TestSplit  string `yaml:"test_split"`
-
-	Classes     []string          `yaml:"classes"`      // order of the class list; empty: as in the files
-	FoldCase    bool              `yaml:"fold_case"`    // class names that differ in case only are the same
-	Rename      map[string]string `yaml:"rename"`       // class names, before Keep and Discard
-	Keep        []string          `yaml:"keep"`         // classes that stay, besides the background; empty: all
-	Discard     []string          `yaml:"discard"`      // classes that are left out
-	SingleClass string            `yaml:"single_class"` // makes all but the background this one class, number 1; the background is 0. "": off
-	Crops       CropConfig        `yaml:"crops"`        // where pictures have boxes; Crops.Background also names the background of other sources
-
-	ImageSize     int        `yaml:"imgsz"`         // side of pictures in batches, in pixels
 	Resize        string     `yaml:"resize"`        // CropToSize, StretchToSize or FitToSize
 	ResizeTo      int        `yaml:"resize_to"`     // of CropToSize in evaluation; 0: ImageSize·256/224
 	Interpolation string     `yaml:"interpolation"` // Pillow's: nearest, box, bilinear, hamming, bicubic or lanczos
@@ -54,55 +36,29 @@ type ClassificationConfig struct {
 	FlipLR        float64    `yaml:"fliplr"`        // probability to mirror left and right
 	FlipUD        float64    `yaml:"flipud"`        // and above and below
 
-	Transforms     []augment.Named `yaml:"transforms"`      // further changes of training pictures, after the crop
-	EvalTransforms []augment.Named `yaml:"eval_transforms"` // of evaluation pictures
+	EvalTransforms []augment.Named `yaml:"eval_transforms"` // changes of evaluation pictures, after the crop
 
-	Augment    augment.Config   `yaml:"augment"`    // only its changes that are transforms, after those above
-	Mixing     Mixing           `yaml:",inline"`    // of the pictures of training batches
-	Sampler    SamplerConfig    `yaml:"sampler"`    // which examples an epoch of training holds
-	Curriculum CurriculumConfig `yaml:"curriculum"` // and how that changes over epochs
-	Epochs     int              `yaml:"epochs"`     // of the training, for Curriculum
-
-	Batch     int  `yaml:"batch"`      // pictures per training batch
-	EvalBatch int  `yaml:"eval_batch"` // pictures per evaluation batch; 0: Batch
-	DropLast  bool `yaml:"drop_last"`  // leave out a last training batch that is not full
-
-	Seed     uint64 `yaml:"seed"`     // of order, augmentation and background windows
-	Workers  int    `yaml:"workers"`  // goroutines that make pictures; 0: the caller's own
-	Prefetch int    `yaml:"prefetch"` // batches made ahead
-
-	Cache      string `yaml:"cache"`       // CacheNone, CacheRAM or CacheDisk
-	CacheBytes int64  `yaml:"cache_bytes"` // memory for decoded pictures and crops
-	CacheDir   string `yaml:"cache_dir"`   // folder of CacheDisk; "": one below the user's cache folder
-	MaxPixels  int64  `yaml:"max_pixels"`  // larger pictures are refused
-	OnError    string `yaml:"on_error"`    // Fail or Skip
-
-	Logger *slog.Logger `yaml:"-"` // nil: slog.Default
+	Mixing Mixing `yaml:",inline"` // of the pictures of training batches
 }
 
 // DefaultClassification returns the full set of defaults for a root.
 func DefaultClassification() ClassificationConfig {
-	return ClassificationConfig{
-		Source: Auto, TrainSplit: "train", ValSplit: "val", TestSplit: "test", Crops: DefaultCrops(),
-		ImageSize: 224, Resize: CropToSize, Interpolation: resample.Bilinear.String(),
+	c := ClassificationConfig{
+		Common: common(), Crops: DefaultCrops(),
+		Resize: CropToSize, Interpolation: resample.Bilinear.String(),
 		CropScale: [2]float64{0.35, 1}, CropRatio: [2]float64{3. / 4, 4. / 3}, FlipLR: 0.5,
-		Batch: 32, Workers: defaultWorkers(), Prefetch: 2,
-		Cache: CacheNone, CacheBytes: 512 << 20, MaxPixels: imageio.DefaultMaxPixels, OnError: Fail,
-		Mixing: DefaultMixing(), Sampler: DefaultSampler(), Curriculum: DefaultCurriculum(),
+		Mixing: DefaultMixing(),
 	}
+	c.ImageSize, c.Batch = 224, 32
+	return c
 }
 
 // detection is the configuration of the pictures that the examples are made of.
 func (c ClassificationConfig) detection() Config {
 	d := DefaultConfig()
-	d.Root, d.Roots, d.Source, d.Datasets, d.AllowLinks = c.Root, c.Roots, c.Source, c.Datasets, c.AllowLinks
-	d.TrainSplit, d.ValSplit, d.TestSplit = c.TrainSplit, c.ValSplit, c.TestSplit
-	d.Classes, d.FoldCase, d.Rename, d.Keep, d.Discard, d.SingleClass = c.Classes, c.FoldCase, c.Rename, c.Keep, c.Discard, c.SingleClass
-	d.ImageSize, d.Stride, d.Rect, d.Batch, d.EvalBatch, d.DropLast = c.ImageSize, 1, false, c.Batch, c.EvalBatch, c.DropLast
-	d.Seed, d.Workers, d.Prefetch, d.Cache, d.CacheBytes, d.MaxPixels = c.Seed, c.Workers, c.Prefetch, c.Cache, c.CacheBytes, c.MaxPixels
-	d.CacheDir = c.CacheDir
-	d.Sampler, d.Curriculum = c.Sampler, c.Curriculum
-	d.OnError, d.Logger, d.labels = c.OnError, c.Logger, true
+	d.Common, d.labels = c.Common, true
+	d.Stride, d.Rect = 1, false
+	d.Augment, d.Transforms = augment.Config{}, nil // are the examples'
 	return d
 }
 

@@ -47,9 +47,9 @@ const (
 	DecodeFast  = "fast"  // JPEGs of twice the training size and more at a half, a quarter or an eighth
 )
 
-// Config sets up Detection. Zero means zero: take DefaultConfig and change it.
-type Config struct {
-	Root     string   `yaml:"root"`     // folder, or a YOLO data.yaml
+// Common is what both data modules are told.
+type Common struct {
+	Root     string   `yaml:"root"`     // folder, or one file of a source, such as a data.yaml
 	Roots    []string `yaml:"roots"`    // more of them, merged by class name
 	Source   Source   `yaml:"source"`   // layout of every root
 	Datasets []string `yaml:"datasets"` // names of WilData datasets to take; empty: all
@@ -63,60 +63,69 @@ type Config struct {
 	Classes     []string          `yaml:"classes"`      // order of the class list; empty: as in the files
 	FoldCase    bool              `yaml:"fold_case"`    // class names that differ in case only are the same
 	Rename      map[string]string `yaml:"rename"`       // class names, before Keep and Discard
-	Keep        []string          `yaml:"keep"`         // classes whose boxes stay; empty: all
-	Discard     []string          `yaml:"discard"`      // classes whose boxes are left out
-	SingleClass string            `yaml:"single_class"` // makes all that stay this one class; "": off
+	Keep        []string          `yaml:"keep"`         // classes whose boxes or examples stay, besides a classifier's background; empty: all
+	Discard     []string          `yaml:"discard"`      // classes whose boxes or examples are left out
+	SingleClass string            `yaml:"single_class"` // makes all that stay this one class; a classifier's background stays number 0 beside it. "": off
 
-	ImageSize int     `yaml:"imgsz"`      // side of training pictures in pixels, a multiple of Stride
-	Stride    int     `yaml:"stride"`     // sides of evaluation pictures are multiples of it
-	Batch     int     `yaml:"batch"`      // pictures per training batch
-	EvalBatch int     `yaml:"eval_batch"` // pictures per evaluation batch; 0: Batch
-	Rect      bool    `yaml:"rect"`       // evaluation batches as flat as their pictures, sorted by aspect ratio
-	RectPad   float64 `yaml:"rect_pad"`   // strides to spare in flat batches
-	DropLast  bool    `yaml:"drop_last"`  // leave out a last training batch that is not full
+	ImageSize int  `yaml:"imgsz"`      // side of training pictures in pixels
+	Batch     int  `yaml:"batch"`      // pictures per training batch
+	EvalBatch int  `yaml:"eval_batch"` // pictures per evaluation batch; 0: Batch
+	DropLast  bool `yaml:"drop_last"`  // leave out a last training batch that is not full
 
-	Windows WindowConfig `yaml:"windows"` // evaluation and prediction window by window
-
-	Seed     uint64 `yaml:"seed"`     // of order and augmentation
-	Epochs   int    `yaml:"epochs"`   // of the training, for Augment.CloseMosaic; 0: never close
+	Seed     uint64 `yaml:"seed"`     // of order, augmentation and background windows
+	Epochs   int    `yaml:"epochs"`   // of the training, for Augment.CloseMosaic (0: never close) and Curriculum
 	Workers  int    `yaml:"workers"`  // goroutines that make pictures; 0: the caller's own
 	Prefetch int    `yaml:"prefetch"` // batches made ahead
 
 	Cache      string `yaml:"cache"`       // CacheNone, CacheRAM or CacheDisk
 	CacheBytes int64  `yaml:"cache_bytes"` // memory for decoded pictures
 	CacheDir   string `yaml:"cache_dir"`   // folder of CacheDisk; "": one below the user's cache folder
-	Decode     string `yaml:"decode"`      // DecodeExact or DecodeFast
+	Index      string `yaml:"index"`       // where the sizes of pictures are kept between runs: IndexAuto, IndexOff or a folder
 	MaxPixels  int64  `yaml:"max_pixels"`  // larger pictures are refused
 	OnError    string `yaml:"on_error"`    // Fail or Skip
 
-	Augment    augment.Config  `yaml:"augment"`
+	Augment    augment.Config  `yaml:"augment"`    // of training pictures; of a classifier's only the changes that are transforms, after the crop
 	Transforms []augment.Named `yaml:"transforms"` // further changes of training pictures, by name
 
 	Sampler    SamplerConfig    `yaml:"sampler"`    // which pictures an epoch of training holds
 	Curriculum CurriculumConfig `yaml:"curriculum"` // and how that changes over epochs
 
-	ByWindow bool `yaml:"-"` // pictures that can be read in parts (TIFF) may have more than MaxPixels: for Tile
-
-	Index string `yaml:"index"` // where the sizes of pictures are kept between runs: IndexAuto, IndexOff or a folder
-
-	Masks bool `yaml:"masks"` // read the outlines of objects, where there are any
-
 	Logger *slog.Logger `yaml:"-"` // nil: slog.Default
+}
+
+// Config sets up Detection. Zero means zero: take DefaultConfig and change it.
+type Config struct {
+	Common `yaml:",inline"`
+
+	Stride  int     `yaml:"stride"`   // sides of training and evaluation pictures are multiples of it
+	Rect    bool    `yaml:"rect"`     // evaluation batches as flat as their pictures, sorted by aspect ratio
+	RectPad float64 `yaml:"rect_pad"` // strides to spare in flat batches
+
+	Windows WindowConfig `yaml:"windows"` // evaluation and prediction window by window
+
+	Decode   string `yaml:"decode"` // DecodeExact or DecodeFast
+	ByWindow bool   `yaml:"-"`      // pictures that can be read in parts (TIFF) may have more than MaxPixels: for Tile
+	Masks    bool   `yaml:"masks"`  // read the outlines of objects, where there are any
 
 	labels     bool   // for classification: sources of whole pictures with a class are known, too
 	background string // for classification: the class of pictures without an animal, which SingleClass and Keep leave alone
 }
 
-// DefaultConfig returns the full set of defaults for a root.
-func DefaultConfig() Config {
-	return Config{
+// common are the defaults of both.
+func common() Common {
+	return Common{
 		Source: Auto, TrainSplit: "train", ValSplit: "val", TestSplit: "test",
-		ImageSize: 640, Stride: 32, Batch: 16, Rect: true, RectPad: 0.5,
 		Workers: defaultWorkers(), Prefetch: 2,
-		Cache: CacheNone, CacheBytes: 512 << 20, Decode: DecodeExact, MaxPixels: imageio.DefaultMaxPixels,
-		OnError: Fail, Augment: augment.Default(), Index: IndexAuto,
+		Cache: CacheNone, CacheBytes: 512 << 20, Index: IndexAuto, MaxPixels: imageio.DefaultMaxPixels, OnError: Fail,
 		Sampler: DefaultSampler(), Curriculum: DefaultCurriculum(),
 	}
+}
+
+// DefaultConfig returns the full set of defaults for a root.
+func DefaultConfig() Config {
+	c := Config{Common: common(), Stride: 32, Rect: true, RectPad: 0.5, Decode: DecodeExact}
+	c.ImageSize, c.Batch, c.Augment = 640, 16, augment.Default()
+	return c
 }
 
 // defaultWorkers leaves the cores to computing, which takes half of them or more

@@ -41,7 +41,7 @@ func herd() population {
 
 func sampled(t *testing.T, p population, change func(*Config)) *sampler {
 	t.Helper()
-	c := Config{Sampler: DefaultSampler(), Curriculum: DefaultCurriculum(), Seed: 7}
+	c := Config{Common: Common{Sampler: DefaultSampler(), Curriculum: DefaultCurriculum(), Seed: 7}}
 	change(&c)
 	require.NoError(t, c.Sampler.Validate())
 	require.NoError(t, c.Curriculum.Validate())
@@ -129,7 +129,7 @@ func TestWeighted(t *testing.T) {
 	for class, want := range []float64{0, 20000, 10000, 60000, 10000} {
 		assert.InDelta(t, want, float64(got[class]), 5*math.Sqrt(want)+1e-9, "class %d", class)
 	}
-	_, err := newSampler(p, Config{Sampler: SamplerConfig{Weights: map[string]float64{"zebra": 1}}})
+	_, err := newSampler(p, Config{Common: Common{Sampler: SamplerConfig{Weights: map[string]float64{"zebra": 1}}}})
 	assert.ErrorContains(t, err, `there is no class "zebra"`)
 }
 
@@ -161,7 +161,7 @@ func TestLists(t *testing.T) {
 	assert.Equal(t, map[int]int{3: 4, 140: 4}, map[int]int{3: times[3], 140: times[140]})
 	assert.Len(t, times, 96, "the other negatives are left out")
 	require.NoError(t, os.WriteFile(list, []byte("set/3.jpg\nset/999.jpg\n"), 0o644))
-	_, err := newSampler(p, Config{Sampler: SamplerConfig{Only: list}})
+	_, err := newSampler(p, Config{Common: Common{Sampler: SamplerConfig{Only: list}}})
 	assert.ErrorContains(t, err, `list.txt:2: there is no picture "set/999.jpg"`)
 }
 

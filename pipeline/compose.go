@@ -14,6 +14,7 @@ import (
 	"github.com/wildtrain/sdk/datamodule"
 	"github.com/wildtrain/sdk/datamodule/augment"
 	"github.com/wildtrain/sdk/detection"
+	"github.com/wildtrain/sdk/evaluate"
 	"github.com/wildtrain/sdk/internal/yamlsafe"
 	"github.com/wildtrain/sdk/torch"
 	"github.com/wildtrain/sdk/wildtrain"
@@ -151,6 +152,7 @@ func FromConfig(r config.Run) (Settings, error) {
 			Weights: r.Training.ClassWeights, Beta: r.Training.ClassBeta,
 		},
 		UnfreezeEvery: r.Training.UnfreezeEvery, Calibrate: r.Training.Calibrate,
+		Pyramid: pyramidOf(r.Model),
 	}
 	if err := checkTask(r.Task, s.Model.Architecture); err != nil {
 		return s, err
@@ -163,6 +165,9 @@ func FromConfig(r config.Run) (Settings, error) {
 	s.Loop = loopConfig(r)
 	s.Optimizer = wildtrain.DefaultOptimizer(r.Training.Optimizer)
 	s.Optimizer.LR, s.Optimizer.Momentum, s.Optimizer.WeightDecay, s.Optimizer.LayerLRDecay = r.Training.LR0, r.Training.Momentum, r.Training.WeightDecay, r.Training.LayerDecay
+	if a := r.Training.AutoScaleLR; a.Enable {
+		s.Optimizer.LR *= float64(max(s.Loop.Batch, s.Loop.NominalBatch)) / float64(a.BaseBatchSize)
+	}
 	s.Hardware = Hardware{
 		Device: r.Training.Device, Precision: r.Training.Precision, Threads: r.Training.Threads,
 		ChannelsLast: r.Training.ChannelsLast, Deterministic: r.Training.Deterministic,
@@ -172,23 +177,20 @@ func FromConfig(r config.Run) (Settings, error) {
 		s.Sources = strings.Split(r.Predict.Source, ",")
 	}
 	s.Evaluate = Evaluation{Split: r.Evaluation.Split, Looking: lookingOf(r.Evaluation.Finding), IoU: r.Evaluation.AtIoU, Conf: r.Evaluation.AtConf}
+	s.Evaluate.IoUType = evaluate.IoUType(strings.ToLower(r.Evaluation.IoUType))
+	put(&s.Evaluate.Postprocess.Conf, r.Model.TestCfg.RCNN.ScoreThr)
+	put(&s.Evaluate.Postprocess.IoU, r.Model.TestCfg.RCNN.NMS.IoUThreshold)
+	put(&s.Evaluate.Postprocess.MaxDet, r.Model.TestCfg.RCNN.MaxPerImg)
 	s.Evaluate.Letterbox = strings.EqualFold(r.Evaluation.Coordinates, "letterbox")
 	s.Evaluate.Unclipped = s.Evaluate.Letterbox // the model may look beyond a picture's borders
 	return s, nil
 }
 
+// dataConfig says where a detector's pictures come from.
 func dataConfig(r config.Run) datamodule.Config {
 	c := datamodule.DefaultConfig()
-	d := r.Data
-	c.Root, c.Roots, c.Source, c.Datasets = d.Root, d.Roots, datamodule.Source(d.Format), d.Datasets
-	c.TrainSplit, c.ValSplit, c.TestSplit = d.TrainSplit, d.ValSplit, d.TestSplit
-	c.Classes, c.FoldCase, c.Keep, c.Discard, c.Rename, c.SingleClass = d.Classes, d.FoldCase, d.Keep, d.Discard, d.Rename, d.SingleClass
-	c.ImageSize, c.Batch, c.EvalBatch, c.Rect, c.DropLast = r.Training.ImgSz, r.BatchSize(), d.EvalBatch, d.Rect, d.DropLast
-	c.Seed, c.Epochs, c.Workers, c.Prefetch = r.Seed, r.Training.Epochs, loaderWorkers(r), d.Prefetch
-	c.Cache, c.CacheBytes, c.CacheDir, c.Decode, c.OnError = d.Cache, int64(d.CacheGB)<<30, d.CacheDir, d.Decode, d.OnError
-	c.AllowLinks, c.Masks, c.Index = d.AllowLinks, d.Masks, d.Index
-	c.Augment, c.Transforms = augment.Config(d.Augment), named(d.Transforms)
-	c.Sampler, c.Curriculum = datamodule.SamplerConfig(d.Sampler), datamodule.CurriculumConfig(d.Curriculum)
+	setCommon(&c.Common, r)
+	c.ImageSize, c.Rect, c.Decode, c.Masks = r.Training.ImgSz, r.Data.Rect, r.Data.Decode, r.Data.Masks
 	return c
 }
 
@@ -196,9 +198,7 @@ func dataConfig(r config.Run) datamodule.Config {
 func labelConfig(r config.Run) datamodule.ClassificationConfig {
 	c := datamodule.DefaultClassification()
 	d := r.Data
-	c.Root, c.Roots, c.Source, c.Datasets = d.Root, d.Roots, datamodule.Source(d.Format), d.Datasets
-	c.TrainSplit, c.ValSplit, c.TestSplit = d.TrainSplit, d.ValSplit, d.TestSplit
-	c.Classes, c.FoldCase, c.Keep, c.Discard, c.Rename, c.SingleClass = d.Classes, d.FoldCase, d.Keep, d.Discard, d.Rename, d.SingleClass
+	setCommon(&c.Common, r)
 	c.Crops = datamodule.CropConfig{
 		Window: d.Crops.Window, Size: d.Crops.Size, Context: d.Crops.Context, MinSide: d.Crops.MinSide, Crowd: d.Crops.Crowd, Difficult: d.Crops.Difficult,
 		Background: d.Crops.Background, Negatives: d.Crops.BackgroundNegatives, Positives: d.Crops.BackgroundPositives,
@@ -206,14 +206,22 @@ func labelConfig(r config.Run) datamodule.ClassificationConfig {
 	c.Resize, c.ResizeTo, c.Interpolation = d.Resize, d.ResizeTo, d.Interpolation
 	copy(c.CropScale[:], d.CropScale)
 	copy(c.CropRatio[:], d.CropRatio)
-	c.FlipLR, c.FlipUD, c.Augment = d.Augment.FlipLR, d.Augment.FlipUD, augment.Config(d.Augment)
-	c.Transforms, c.EvalTransforms = named(d.Transforms), named(d.EvalTransforms)
+	c.FlipLR, c.FlipUD, c.EvalTransforms = d.Augment.FlipLR, d.Augment.FlipUD, named(d.EvalTransforms)
 	c.Mixing = datamodule.Mixing{MixUp: d.Augment.MixUp, MixUpAlpha: d.MixUpAlpha, CutMix: d.Augment.CutMix, CutMixAlpha: d.CutMixAlpha}
-	c.Sampler, c.Curriculum, c.Epochs = datamodule.SamplerConfig(d.Sampler), datamodule.CurriculumConfig(d.Curriculum), r.Training.Epochs
-	c.Batch, c.EvalBatch, c.DropLast = r.BatchSize(), d.EvalBatch, d.DropLast
-	c.Seed, c.Workers, c.Prefetch = r.Seed, loaderWorkers(r), d.Prefetch
-	c.Cache, c.CacheBytes, c.CacheDir, c.OnError, c.AllowLinks = d.Cache, int64(d.CacheGB)<<30, d.CacheDir, d.OnError, d.AllowLinks
 	return c
+}
+
+// setCommon sets what both kinds of data are told, but for the size of pictures.
+func setCommon(c *datamodule.Common, r config.Run) {
+	d := r.Data
+	c.Root, c.Roots, c.Source, c.Datasets, c.AllowLinks = d.Root, d.Roots, datamodule.Source(d.Format), d.Datasets, d.AllowLinks
+	c.TrainSplit, c.ValSplit, c.TestSplit = d.TrainSplit, d.ValSplit, d.TestSplit
+	c.Classes, c.FoldCase, c.Keep, c.Discard, c.Rename, c.SingleClass = d.Classes, d.FoldCase, d.Keep, d.Discard, d.Rename, d.SingleClass
+	c.Batch, c.EvalBatch, c.DropLast = r.BatchSize(), d.EvalBatch, d.DropLast
+	c.Seed, c.Epochs, c.Workers, c.Prefetch = r.Seed, r.Training.Epochs, loaderWorkers(r), d.Prefetch
+	c.Cache, c.CacheBytes, c.CacheDir, c.Index, c.OnError = d.Cache, int64(d.CacheGB)<<30, d.CacheDir, d.Index, d.OnError
+	c.Augment, c.Transforms = augment.Config(d.Augment), named(d.Transforms)
+	c.Sampler, c.Curriculum = datamodule.SamplerConfig(d.Sampler), datamodule.CurriculumConfig(d.Curriculum)
 }
 
 // checkTask holds the task that a configuration names against its model's.
@@ -262,6 +270,12 @@ func loopConfig(r config.Run) wildtrain.Config {
 	c.ClipNorm, c.Patience, c.Monitor, c.Mode, c.SavePeriod, c.SaveSeconds = t.Clip, t.Patience, t.Monitor, t.Mode, t.SavePeriod, t.SaveSeconds
 	if !t.EMA {
 		c.EMADecay = 0
+	}
+	switch t.Schedule { // MMDetection's
+	case "1x":
+		c.Epochs, c.Schedule, c.Milestones = 12, wildtrain.Steps, []int{8, 11}
+	case "2x":
+		c.Epochs, c.Schedule, c.Milestones = 24, wildtrain.Steps, []int{16, 22}
 	}
 	if !t.Val {
 		c.ValidateEvery = 0
