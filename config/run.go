@@ -26,7 +26,7 @@ type Run struct {
 // Model says what to build. What only detectors or only classifiers have stands
 // beside the rest; the other kind does not look at it.
 type Model struct {
-	Framework     string   `yaml:"framework"`      // family: "yolo" or "classification"
+	Framework     string   `yaml:"framework"`      // family: "yolo", "mmdet" or "classification"
 	Version       string   `yaml:"version"`        // of YOLO: "8" or "11"
 	Size          string   `yaml:"size"`           // of YOLO: "n", "s", "m", "l" or "x"
 	Architecture  string   `yaml:"architecture"`   // name or .yaml file; "" is made of the three above
@@ -38,6 +38,14 @@ type Model struct {
 	Partial       bool     `yaml:"partial"`        // the weights may lack tensors or have others
 	Freeze        []string `yaml:"freeze"`         // name prefixes of parts that do not train
 
+	MinSize      int      `yaml:"min_size"`      // of mmdet: the shorter side to which pictures of their own size are brought; 0 takes training.imgsz
+	MaxSize      int      `yaml:"max_size"`      // and what the longer side must not exceed; 0 takes 1333/800 of it
+	Norm         string   `yaml:"norm"`          // of mmdet's backbone: "train", "frozen"; "auto" goes by the weights
+	NormEps      *float64 `yaml:"norm_eps"`      // of mmdet's backbone; null takes the weights'
+	FrozenStages *int     `yaml:"frozen_stages"` // stages of mmdet's backbone that do not train: 0 the stem, 1 the stem and the first; −1 none; null goes by the weights
+	TrainCfg     TrainCfg `yaml:"train_cfg"`     // of mmdet, under MMDetection's names
+	TestCfg      TestCfg  `yaml:"test_cfg"`
+
 	Head            Head              `yaml:"head"`             // of classifiers
 	Dropout         *float64          `yaml:"dropout"`          // before a classifier's own head; null takes the architecture's
 	StochasticDepth *float64          `yaml:"stochastic_depth"` // of a classifier's last residual branch; null takes the architecture's
@@ -46,6 +54,65 @@ type Model struct {
 	Background      string            `yaml:"background"`       // the class of pictures that show nothing
 	Mean            []float64         `yaml:"mean"`             // by which a classifier's input is normalised, RGB in 0..1; empty takes the weights' or the architecture's
 	Std             []float64         `yaml:"std"`
+}
+
+// TrainCfg says what MMDetection's detectors learn from. null leaves a setting to
+// the architecture.
+type TrainCfg struct {
+	RPN         Assign    `yaml:"rpn"` // also of RetinaNet's anchors
+	RPNProposal Proposing `yaml:"rpn_proposal"`
+	RCNN        Assign    `yaml:"rcnn"`
+}
+
+// TestCfg says what MMDetection's detectors find.
+type TestCfg struct {
+	RPN  Proposing `yaml:"rpn"`
+	RCNN Detecting `yaml:"rcnn"`
+}
+
+// Detecting says which boxes become detections in evaluation.
+type Detecting struct {
+	ScoreThr  *float64   `yaml:"score_thr"`   // in the place of evaluation.conf
+	NMS       Suppressed `yaml:"nms"`         // in the place of evaluation.iou
+	MaxPerImg *int       `yaml:"max_per_img"` // in the place of evaluation.max_det
+}
+
+// Assign says which boxes are objects and how many of them teach.
+type Assign struct {
+	Assigner Assigner   `yaml:"assigner"`
+	Sampler  BoxSampler `yaml:"sampler"`
+}
+
+// Assigner says which boxes are objects.
+type Assigner struct {
+	PosIoUThr       *float64 `yaml:"pos_iou_thr"`       // least overlap with an object
+	NegIoUThr       *float64 `yaml:"neg_iou_thr"`       // below it a box is background
+	MinPosIoU       *float64 `yaml:"min_pos_iou"`       // least overlap of an object's best boxes
+	MatchLowQuality *bool    `yaml:"match_low_quality"` // every object gets its best boxes
+}
+
+// BoxSampler says how many boxes of a picture teach.
+type BoxSampler struct {
+	Num         *int     `yaml:"num"`
+	PosFraction *float64 `yaml:"pos_fraction"` // at most such a share of them are objects
+}
+
+// Proposing says what the region proposal network passes on.
+type Proposing struct {
+	NMSPre    *int       `yaml:"nms_pre"`     // per level, before suppression
+	MaxPerImg *int       `yaml:"max_per_img"` // after it
+	NMS       Suppressed `yaml:"nms"`
+}
+
+// Suppressed is a threshold of suppression.
+type Suppressed struct {
+	IoUThreshold *float64 `yaml:"iou_threshold"` // overlap above which the weaker of two boxes goes
+}
+
+// AutoScale adapts the learning rate to the batch.
+type AutoScale struct {
+	Enable        bool `yaml:"enable"`          // do so
+	BaseBatchSize int  `yaml:"base_batch_size"` // for which training.lr0 is meant
 }
 
 // Head is a multi-layer perceptron in the place of a classifier's last layer.
@@ -200,7 +267,7 @@ type Training struct {
 	ImgSz  int `yaml:"imgsz"` // side of pictures in pixels, a multiple of 32 for YOLO; 0 takes the model's own
 	Batch  int `yaml:"batch"` // pictures per batch
 
-	Optimizer      string  `yaml:"optimizer"` // "SGD", "Adam", "AdamW", "RMSprop"; case does not matter
+	Optimizer      string  `yaml:"optimizer"` // "SGD", "MuSGD", "Adam", "AdamW", "RMSprop"; case does not matter
 	LR0            float64 `yaml:"lr0"`
 	LRF            float64 `yaml:"lrf"` // last learning rate as a share of LR0
 	Momentum       float64 `yaml:"momentum"`
@@ -237,6 +304,9 @@ type Training struct {
 	Threads       int    `yaml:"threads"`       // of one operation; 0 leaves it to libtorch
 	Deterministic bool   `yaml:"deterministic"`
 
+	Schedule    string    `yaml:"schedule"`      // MMDetection's "1x" (12 epochs, the rate falls after 8 and 11) or "2x" (24; 16 and 22); "": epochs, lrf and cos_lr hold
+	AutoScaleLR AutoScale `yaml:"auto_scale_lr"` // multiply lr0 by batch / base_batch_size
+
 	Resume      string  `yaml:"resume"`       // run folder to go on with
 	SavePeriod  int     `yaml:"save_period"`  // keep a checkpoint every so many epochs; 0 is off
 	SaveSeconds float64 `yaml:"save_seconds"` // save within an epoch where so much time has gone by; 0 is off
@@ -270,6 +340,7 @@ type Finding struct {
 type Evaluation struct {
 	Finding
 	Split       string  `yaml:"split"`       // "train", "val" or "test"
+	IoUType     string  `yaml:"iou_type"`    // overlap is measured on boxes: "bbox", or on masks: "segm"
 	AtIoU       float64 `yaml:"at_iou"`      // IoU at which precision, recall and F1 are told
 	AtConf      float64 `yaml:"at_conf"`     // and the score from which on
 	Coordinates string  `yaml:"coordinates"` // boxes are measured as in the "original" picture, or as the model sees it: "letterbox"
@@ -313,7 +384,7 @@ type Tune struct {
 func DefaultRun() Run {
 	return Run{
 		Experiment: "wildlife_detection", Runs: "runs", Seed: 42,
-		Model: Model{Framework: "yolo", Version: "11", Size: "n", Pretrained: "false", Head: Head{NumLayers: 2}},
+		Model: Model{Framework: "yolo", Version: "11", Size: "n", Pretrained: "false", Norm: "auto", Head: Head{NumLayers: 2}},
 		Data: Data{
 			Format: "auto", TrainSplit: "train", ValSplit: "val", TestSplit: "test",
 			Rect: true, Prefetch: 2, Cache: "none", CacheGB: 2, Decode: "exact", OnError: "fail", Index: "auto",
@@ -334,9 +405,9 @@ func DefaultRun() Run {
 			Epochs: 100, Batch: 16, Optimizer: "SGD", LR0: 0.01, LRF: 0.01, Momentum: 0.937, WeightDecay: 5e-4,
 			WarmupEpochs: 3, WarmupMomentum: 0.8, WarmupBiasLR: 0.1, NBS: 64, Patience: 100,
 			Box: 7.5, Cls: 0.5, DFL: 1.5, ClassWeights: "none", ClassBeta: 0.999, FocalGamma: 2, FocalAlpha: 0.25, LayerDecay: 1, EMA: true, Clip: 10,
-			Device: "auto", Precision: "fp32", ChannelsLast: "auto", Val: true,
+			Device: "auto", Precision: "fp32", ChannelsLast: "auto", Val: true, AutoScaleLR: AutoScale{BaseBatchSize: 16},
 		},
-		Evaluation: Evaluation{Finding: defaultFinding(0.001, true), Split: "val", AtIoU: 0.5, AtConf: 0.25, Coordinates: "original"},
+		Evaluation: Evaluation{Finding: defaultFinding(0.001, true), Split: "val", IoUType: "bbox", AtIoU: 0.5, AtConf: 0.25, Coordinates: "original"},
 		Predict:    Predict{Finding: defaultFinding(0.25, false), Draw: true},
 		Tracking:   Tracking{Artifacts: true},
 		Tune:       Tune{Trials: 20, Sampler: "tpe", Pruner: "none", Metric: "mAP50-95", Direction: "maximize", Study: "wildtrain", Jobs: 1},

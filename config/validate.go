@@ -34,8 +34,9 @@ func (c *checker) notNegative(key string, v float64) {
 
 // choicesOf lists the values of the keys that take one of a few.
 var choicesOf = map[string][]string{
-	"task":                      {"", "detection", "classification"},
-	"model.framework":           {"yolo", "classification"},
+	"task":            {"", "detection", "classification"},
+	"model.framework": {"yolo", "mmdet", "classification"},
+	"model.norm":      {"auto", "train", "frozen"}, "training.schedule": {"", "1x", "2x"}, "evaluation.iou_type": {"bbox", "segm"},
 	"model.version":             {"8", "11"},
 	"model.size":                {"n", "s", "m", "l", "x"},
 	"data.format":               {"auto", "wildata", "wildata_yolo", "coco", "yolo", "voc", "label_studio", "csv", "roi", "folder"},
@@ -49,7 +50,7 @@ var choicesOf = map[string][]string{
 	"data.sampler.rebalance":    {"none", "mean", "min"},
 	"data.curriculum.strategy":  {"", "linear", "exponential", "step"},
 	"data.on_error":             {"fail", "skip"},
-	"training.optimizer":        {"SGD", "Adam", "AdamW", "RMSprop"},
+	"training.optimizer":        {"SGD", "MuSGD", "Adam", "AdamW", "RMSprop"},
 	"training.loss":             {"", "cross_entropy", "bce", "focal"},
 	"training.class_weights":    {"none", "balanced", "class_balanced"},
 	"training.precision":        {"fp32", "bf16", "fp16", "auto"},
@@ -111,9 +112,10 @@ func (m *Model) check(c *checker) {
 			c.oneOf("model.version", strings.TrimPrefix(m.Version, "v"))
 			c.oneOf("model.size", m.Size)
 		} else {
-			c.failf("model.architecture", "must name the %s model: resnet18", m.Framework)
+			c.failf("model.architecture", "must name the %s model: %s", m.Framework, map[string]string{"mmdet": "fasterrcnn_resnet50_fpn", "classification": "resnet18"}[m.Framework])
 		}
 	}
+	m.checkPyramid(c)
 	m.checkClassifier(c)
 	c.notNegative("model.classes", float64(m.Classes))
 	if m.Classes > 0 && len(m.Names) > 0 && m.Classes != len(m.Names) {
@@ -121,6 +123,18 @@ func (m *Model) check(c *checker) {
 	}
 	if d := duplicate(m.Names); d != "" {
 		c.failf("model.names", "holds %q twice", d)
+	}
+}
+
+func (m *Model) checkPyramid(c *checker) {
+	c.oneOf("model.norm", m.Norm)
+	c.notNegative("model.min_size", float64(m.MinSize))
+	c.notNegative("model.max_size", float64(m.MaxSize))
+	if m.NormEps != nil {
+		c.notNegative("model.norm_eps", *m.NormEps)
+	}
+	if m.FrozenStages != nil {
+		c.between("model.frozen_stages", float64(*m.FrozenStages), -1, 4)
 	}
 }
 
@@ -288,6 +302,10 @@ func (t *Training) check(c *checker) {
 	c.oneOf("training.precision", t.Precision)
 	c.oneOf("training.channels_last", t.ChannelsLast)
 	c.oneOf("training.mode", t.Mode)
+	c.oneOf("training.schedule", t.Schedule)
+	if t.AutoScaleLR.Enable && t.AutoScaleLR.BaseBatchSize < 1 {
+		c.failf("training.auto_scale_lr.base_batch_size", "is %d, must be 1 or more", t.AutoScaleLR.BaseBatchSize)
+	}
 	device, number, numbered := strings.Cut(t.Device, ":")
 	if device != "auto" && device != "cpu" && device != "cuda" || numbered && (device != "cuda" || strings.Trim(number, "0123456789") != "" || number == "") {
 		c.failf("training.device", "is %q, must be auto, cpu, cuda or cuda:N", t.Device)
@@ -300,6 +318,7 @@ func (r *Run) checkScoring(c *checker) {
 	c.between("evaluation.at_iou", r.Evaluation.AtIoU, 0, 1)
 	c.between("evaluation.at_conf", r.Evaluation.AtConf, 0, 1)
 	c.oneOf("evaluation.split", r.Evaluation.Split)
+	c.oneOf("evaluation.iou_type", r.Evaluation.IoUType)
 	c.oneOf("evaluation.coordinates", r.Evaluation.Coordinates)
 	if r.Evaluation.Coordinates == "letterbox" && r.Evaluation.Tile > 0 {
 		c.failf("evaluation.coordinates", "is letterbox, but with evaluation.tile pictures are not seen as a whole")
@@ -364,7 +383,7 @@ func (r *Run) checkAcross(c *checker) {
 	if n := len(r.Model.Names); n > 0 && len(r.Data.Classes) > 0 && !slices.Equal(r.Model.Names, r.Data.Classes) {
 		c.failf("model.names", "differs from data.classes")
 	}
-	if r.Model.Framework == "yolo" && t.ImgSz%32 != 0 {
+	if r.Model.Framework != "classification" && t.ImgSz%32 != 0 {
 		c.failf("training.imgsz", "is %d, must be a multiple of 32", t.ImgSz)
 	}
 }

@@ -70,6 +70,7 @@ func (detector) data(s Settings, log *slog.Logger) (dataset, error) {
 	cfg := s.Data
 	cfg.Seed, cfg.ImageSize, cfg.Epochs, cfg.Batch = s.Seed, s.Model.ImageSize, s.Loop.Epochs, s.Loop.Batch
 	cfg.Logger = log
+	cfg.Masks = cfg.Masks || s.Evaluate.IoUType == evaluate.Masks || learnsMasks(s.Model.Architecture)
 	if cfg.Root == "" && len(cfg.Roots) == 0 {
 		return nil, errNoRoot
 	}
@@ -98,7 +99,7 @@ func (detector) metric(s Settings, classes []string) (wildtrain.Metric, error) {
 
 func detectionMetric(s Settings, classes []string) (*evaluate.Detection, error) {
 	cfg := evaluate.DefaultDetectionConfig(classes)
-	cfg.IoU, cfg.Conf = s.Evaluate.IoU, s.Evaluate.Conf
+	cfg.IoU, cfg.Conf, cfg.IoUType = s.Evaluate.IoU, s.Evaluate.Conf, s.Evaluate.IoUType
 	return evaluate.NewDetection(cfg)
 }
 

@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 
 	"github.com/wildtrain/sdk/internal/draw"
+	"github.com/wildtrain/sdk/internal/rle"
 	"github.com/wildtrain/sdk/wildtrain"
 )
 
@@ -14,6 +15,21 @@ type cocoDetection struct {
 	CategoryID int        `json:"category_id"`
 	BBox       [4]float64 `json:"bbox"`
 	Score      float64    `json:"score"`
+
+	Segmentation *cocoRuns `json:"segmentation,omitempty"` // where the model finds masks
+}
+
+// cocoRuns is a mask in COCO's compressed form.
+type cocoRuns struct {
+	Size   [2]int `json:"size"` // height, width
+	Counts string `json:"counts"`
+}
+
+func runsOf(m *wildtrain.Mask) *cocoRuns {
+	if m == nil {
+		return nil
+	}
+	return &cocoRuns{[2]int{m.Height, m.Width}, (*rle.Mask)(m).String()}
 }
 
 type cocoImage struct {
@@ -52,7 +68,8 @@ func (w *detectionWriter) add(p wildtrain.Prediction, s wildtrain.Sample) error 
 	for _, o := range p.Objects {
 		w.detections = append(w.detections, cocoDetection{
 			ImageID: id, CategoryID: o.Class + 1, Score: round(o.Score, 6),
-			BBox: [4]float64{round(o.Box.X1, 3), round(o.Box.Y1, 3), round(o.Box.Width(), 3), round(o.Box.Height(), 3)},
+			BBox:         [4]float64{round(o.Box.X1, 3), round(o.Box.Y1, 3), round(o.Box.Width(), 3), round(o.Box.Height(), 3)},
+			Segmentation: runsOf(o.Mask),
 		})
 	}
 	if !w.pictures {

@@ -39,12 +39,13 @@ type family struct {
 	canonical func(name string) (string, error)
 	imageSize func(name string) int // side in px that the architecture is meant for
 	build     func(s Settings, classes []string, weights wildtrain.State, license string, c computing) (locator, error)
+	auto      func(s *Settings) // the optimiser "auto"; nil for what YOLO recipes have
 	// classes is the number of classes that the shapes of stored weights tell; 0 where they are another family's.
 	classes func(w wildtrain.State) int
 }
 
 // families are tried in this order; the first reads architecture files too.
-var families = []family{yolos}
+var families = []family{yolos, pyramids, detrs}
 
 var errOther = errors.New("pipeline: an architecture of another family")
 

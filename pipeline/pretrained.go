@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -16,7 +17,7 @@ func (e *Env) pretrained(ctx context.Context, s *Settings) error {
 		return nil
 	}
 	found, err := weights.Find(ctx, weights.Request{
-		Architecture: s.Model.Architecture, From: s.Model.Pretrained, AcceptLicense: s.Model.AcceptLicense, Log: e.log(), Progress: e.fetching(),
+		Architecture: cmp.Or(backboneOf(s.Model.Architecture), s.Model.Architecture), From: s.Model.Pretrained, AcceptLicense: s.Model.AcceptLicense, Log: e.log(), Progress: e.fetching(),
 	})
 	if errors.Is(err, weights.ErrLicense) {
 		return badSettings(err)

@@ -10,6 +10,7 @@ import (
 	"github.com/wildtrain/sdk/classification"
 	"github.com/wildtrain/sdk/datamodule"
 	"github.com/wildtrain/sdk/detection"
+	"github.com/wildtrain/sdk/evaluate"
 	"github.com/wildtrain/sdk/torch"
 	"github.com/wildtrain/sdk/torch/optim"
 	"github.com/wildtrain/sdk/wildtrain"
@@ -55,12 +56,15 @@ type Model struct {
 	Freeze        []string // name prefixes of parts that do not train
 	ImageSize     int      // side of pictures in pixels; 0: what weights or architecture are meant for
 
-	Gains detection.LossGains // of detectors
+	Gains   detection.LossGains // of YOLO
+	Pyramid Pyramid             // of detectors on a feature pyramid
 
 	Classifier    Classifier
 	Loss          classification.Loss // of classifiers; Counts come from the data
 	UnfreezeEvery int                 // see classification.Config
 	Calibrate     bool                // fit a classifier's temperature on the validation pictures in the end
+
+	scratch bool // the model is trained from random numbers
 }
 
 // Classifier holds what a classifier can be told besides; zero values leave it to
@@ -85,11 +89,12 @@ type Hardware struct {
 
 // Evaluation says what is measured and how.
 type Evaluation struct {
-	Split     string  // "val" or "test"
-	Looking           // at its pictures
-	IoU       float64 // at which precision, recall and F1 are told
-	Conf      float64 // and from which score on
-	Letterbox bool    // in the coordinates of the model's input instead of the pictures'
+	Split     string           // "val" or "test"
+	Looking                    // at its pictures
+	IoU       float64          // at which precision, recall and F1 are told
+	Conf      float64          // and from which score on
+	Letterbox bool             // in the coordinates of the model's input instead of the pictures'
+	IoUType   evaluate.IoUType // overlap of boxes ("", evaluate.Boxes) or of masks
 }
 
 // DefaultSettings returns the full set of defaults.

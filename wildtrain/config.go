@@ -11,6 +11,7 @@ import (
 const (
 	Linear = "linear" // from 1 down to FinalLR in a straight line
 	Cosine = "cosine" // from 1 down to FinalLR along half a cosine
+	Steps  = "steps"  // a tenth of it from each of Milestones on
 )
 
 // Config sets the training loop. Zero means zero (a limit of 0 is off): take
@@ -40,8 +41,9 @@ type Config struct {
 	WarmupMomentum float64
 	WarmupBiasLR   float64
 
-	Schedule string  // Linear or Cosine: the factor of the learning rate in epoch e of Epochs
-	FinalLR  float64 // what the factor tends to, as a share of the initial rate
+	Schedule   string  // Linear, Cosine or Steps: the factor of the learning rate in epoch e of Epochs
+	FinalLR    float64 // what the factor tends to, as a share of the initial rate
+	Milestones []int   // of Steps: after so many epochs the rate falls
 
 	ClipNorm  float64 // largest L2 norm of all gradients together; 0: off
 	ClipValue float64 // largest absolute value of a gradient; 0: off
@@ -110,8 +112,11 @@ func (c Config) Validate() error {
 			bad(f.value >= 0 && f.value <= f.high, "%s is %v, must be finite and not negative", f.name, f.value)
 		}
 	}
-	bad(c.Schedule == Linear || c.Schedule == Cosine, "Schedule is %q, must be %q or %q", c.Schedule, Linear, Cosine)
+	bad(c.Schedule == Linear || c.Schedule == Cosine || c.Schedule == Steps, "Schedule is %q, must be %q, %q or %q", c.Schedule, Linear, Cosine, Steps)
 	bad(c.Mode == "" || c.Mode == "max" || c.Mode == "min", "Mode is %q, must be \"max\", \"min\" or empty", c.Mode)
+	for i, m := range c.Milestones {
+		bad(m > 0 && (i == 0 || m > c.Milestones[i-1]), "Milestones are %v, must be positive and rise", c.Milestones)
+	}
 	return errors.Join(errs...)
 }
 

@@ -16,6 +16,15 @@ type schedule struct {
 
 // factor is what the initial learning rate is multiplied by in an epoch (from 0).
 func (s schedule) factor(epoch int) float64 {
+	if s.Schedule == Steps {
+		factor := 1.0
+		for _, m := range s.Milestones {
+			if epoch >= m {
+				factor /= 10
+			}
+		}
+		return factor
+	}
 	x := min(float64(epoch)/float64(s.Epochs), 1)
 	if s.Schedule == Cosine {
 		x = (1 - math.Cos(x*math.Pi)) / 2

@@ -20,6 +20,10 @@ func TestFactor(t *testing.T) {
 	for epoch, want := range map[int]float64{0: 1, 50: 0.505, 100: 0.01, 25: 0.505 + 0.495*math.Sqrt2/2} {
 		require.InDelta(t, want, s.factor(epoch), 1e-12, "cosine, epoch %d", epoch)
 	}
+	s.Schedule, s.Milestones = Steps, []int{8, 11}
+	for epoch, want := range map[int]float64{0: 1, 7: 1, 8: 0.1, 10: 0.1, 11: 0.01, 99: 0.01} {
+		require.InDelta(t, want, s.factor(epoch), 1e-12, "steps, epoch %d", epoch)
+	}
 }
 
 func TestWarmup(t *testing.T) {

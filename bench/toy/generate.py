@@ -86,7 +86,7 @@ def main():
             for kind, x, y, side in objects:
                 annotations.append({
                     "id": len(annotations) + 1, "image_id": number, "category_id": kind + 1,
-                    "bbox": [x, y, side, side], "area": side * side, "iscrowd": 0, "segmentation": [],
+                    "bbox": [x, y, side, side], "area": side * side, "iscrowd": 0, "segmentation": [corners(kind, x, y, side).round(3).flatten().tolist()],
                 })
                 lines.append(f"{kind} {(x + side / 2) / WIDTH:.7f} {(y + side / 2) / HEIGHT:.7f} "
                              f"{side / WIDTH:.7f} {side / HEIGHT:.7f}\n")
