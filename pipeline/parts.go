@@ -3,6 +3,7 @@ package pipeline
 import (
 	"context"
 	"errors"
+	"strings"
 
 	"github.com/wildtrain/sdk/wildtrain"
 )
@@ -53,6 +54,7 @@ func (e *Env) learner(ctx context.Context, t task, s *Settings, data dataset) (n
 	if err := e.pretrained(ctx, s); err != nil {
 		return nil, err
 	}
+	s.Model.scratch = s.Model.Weights == ""
 	m, err := e.build(t, *s, wildtrain.Names(data.Classes()))
 	if err != nil {
 		return nil, err
@@ -61,6 +63,9 @@ func (e *Env) learner(ctx context.Context, t task, s *Settings, data dataset) (n
 		if err := m.Freeze(s.Model.Freeze...); err != nil {
 			return nil, errors.Join(err, m.Close())
 		}
+	}
+	if f, err := familyOf(s.Model.Architecture); err == nil && f.auto != nil && strings.EqualFold(s.Optimizer.Name, "auto") {
+		f.auto(s)
 	}
 	s.chooseOptimizer(data.count(wildtrain.Train), len(data.Classes()))
 	return m, nil
