@@ -83,6 +83,26 @@ func StepSGD(params, buffers []*Tensor, o SGDOptions) error {
 	})
 }
 
+// MuonOptions are the settings of StepMuon.
+type MuonOptions struct {
+	LR, Momentum float64
+	Nesterov     bool
+}
+
+// StepMuon is one step of torch.optim.Muon without decay (Jordan et al. 2024): the
+// averaged gradient's nearest matrix with orthonormal rows or columns, by five
+// Newton-Schulz steps in bfloat16, times √max(1, rows/columns). Kernels count as
+// matrices of one row per output channel; parameters have at least two dimensions.
+func StepMuon(params, buffers []*Tensor, o MuonOptions) error {
+	ps, err := lists("muon", params, buffers)
+	if err != nil || len(params) == 0 {
+		return err
+	}
+	return do("muon", params, func() *C.char {
+		return C.wt_muon(&ps[0][0], &ps[1][0], C.int(len(params)), C.double(o.LR), C.double(o.Momentum), boolInt(o.Nesterov))
+	})
+}
+
 // AdamOptions are the settings of StepAdam.
 type AdamOptions struct {
 	LR, Beta1, Beta2, Eps, Decay float64

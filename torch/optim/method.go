@@ -19,6 +19,7 @@ type method struct {
 
 var methods = []method{
 	{name: "SGD", slots: []string{"momentum_buffer"}, check: checkSGD, step: stepSGD},
+	{name: "MuSGD", slots: []string{"momentum_buffer", "muon_buffer"}, check: checkSGD, step: stepMuSGD},
 	{name: "Adam", slots: []string{"exp_avg", "exp_avg_sq"}, steps: true, check: checkAdam, step: stepAdam(false)},
 	{name: "AdamW", slots: []string{"exp_avg", "exp_avg_sq"}, steps: true, check: checkAdam, step: stepAdam(true)},
 	{name: "RMSprop", slots: []string{"square_avg", "momentum_buffer"}, check: checkRMSprop, step: stepRMSprop},
@@ -68,6 +69,24 @@ func checkRMSprop(c wildtrain.OptimizerConfig) error {
 
 func stepSGD(c wildtrain.OptimizerConfig, g *group) error {
 	return torch.StepSGD(g.params, g.slots[0], torch.SGDOptions{LR: g.LR, Momentum: g.Momentum, Decay: g.Decay, Nesterov: c.Nesterov})
+}
+
+// muonShare is the learning rate of MuSGD's Muon step, as a share of SGD's.
+const muonShare = 0.2
+
+// stepMuSGD is YOLO26's optimiser: SGD, and for kernels and matrices a step of
+// Muon on the same gradient besides.
+func stepMuSGD(c wildtrain.OptimizerConfig, g *group) error {
+	var matrices, buffers []*torch.Tensor
+	for i, p := range g.params {
+		if p.Dim() >= 2 {
+			matrices, buffers = append(matrices, p), append(buffers, g.slots[1][i])
+		}
+	}
+	if err := torch.StepMuon(matrices, buffers, torch.MuonOptions{LR: muonShare * g.LR, Momentum: g.Momentum, Nesterov: c.Nesterov}); err != nil {
+		return err
+	}
+	return stepSGD(c, g)
 }
 
 func stepAdam(decoupled bool) func(wildtrain.OptimizerConfig, *group) error {

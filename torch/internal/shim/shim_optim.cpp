@@ -10,10 +10,12 @@
 #include <ATen/ops/_foreach_mul.h>
 #include <ATen/ops/_foreach_norm.h>
 #include <ATen/ops/_foreach_sqrt.h>
+#include <ATen/ops/addmm.h>
 #include <ATen/ops/isfinite.h>
 #include <ATen/ops/linalg_vector_norm.h>
 #include <ATen/ops/stack.h>
 #include <ATen/ops/zeros_like.h>
+#include <algorithm>
 #include <cmath>
 #include <vector>
 namespace torch {
@@ -124,6 +126,36 @@ char *wt_sgd(wt_tensor *ps, wt_tensor *bufs, int n, double lr, double momentum, 
       }
       at::_foreach_add_(g.params, grads, -lr);
     });
+  })
+}
+
+// Newton-Schulz iteration towards the nearest matrix with orthonormal rows or
+// columns, in bfloat16 (Jordan et al. 2024).
+static Tensor orthogonal(const Tensor &matrix) {
+  const double a = 3.4445, b = -4.7750, c = 2.0315;
+  Tensor x = matrix.to(at::kBFloat16);
+  bool tall = x.size(0) > x.size(1);
+  if (tall) x = x.t();
+  x = x.div(x.norm().clamp_min(1e-7));
+  for (int i = 0; i < 5; i++) {
+    Tensor gram = x.mm(x.t());
+    Tensor poly = at::addmm(gram, gram, gram, b, c);
+    x = at::addmm(x, poly, x, a);
+  }
+  return tall ? x.t() : x;
+}
+
+char *wt_muon(wt_tensor *ps, wt_tensor *bufs, int n, double lr, double momentum, int nesterov) {
+  WT_TRY({
+    at::NoGradGuard no_grad;
+    Group g = with_grads(ps, bufs, nullptr, nullptr, n);
+    for (size_t i = 0; i < g.params.size(); i++) {
+      g.a[i].lerp_(g.grads[i], 1 - momentum);
+      Tensor update = nesterov ? g.grads[i].lerp(g.a[i], momentum) : g.a[i];
+      Tensor rows = update.reshape({update.size(0), -1});
+      double scale = std::sqrt(std::max(1.0, (double)rows.size(0) / (double)rows.size(1)));
+      g.params[i].add_(orthogonal(rows).reshape(update.sizes()), -lr * scale);
+    }
   })
 }
 

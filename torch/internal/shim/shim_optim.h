@@ -21,6 +21,9 @@ char *wt_sgd(wt_tensor *ps, wt_tensor *bufs, int n, double lr, double momentum, 
 char *wt_adam(wt_tensor *ps, wt_tensor *avg, wt_tensor *sq, const int64_t *steps, int n, double lr, double beta1, double beta2, double eps, double decay, int decoupled);
 char *wt_rmsprop(wt_tensor *ps, wt_tensor *sq, wt_tensor *bufs, int n, double lr, double alpha, double eps, double momentum, double decay);
 
+// Muon's step on tensors of at least two dimensions, seen as rows by the rest.
+char *wt_muon(wt_tensor *ps, wt_tensor *bufs, int n, double lr, double momentum, int nesterov);
+
 // dst = decay*dst + (1-decay)*src; tensors that are not floating are copied.
 char *wt_ema(wt_tensor *dst, wt_tensor *src, int n, double decay);
 // Exchanges the storages of a[i] and b[i].

@@ -162,7 +162,7 @@ func NewA2C2f(b *nn.Builder, c A2C2fConfig) *A2C2f {
 	hidden := c.Out / 2
 	l := &A2C2f{cv1: conv(b.Sub("cv1"), c.In, hidden, 1, 1), cv2: conv(b.Sub("cv2"), (1+c.N)*hidden, c.Out, 1, 1)}
 	if c.Attention && c.Residual {
-		l.gamma = b.Parameter("gamma", wildtrain.Norms, nn.Fill(0.01), c.Out)
+		l.gamma = b.Parameter("gamma", wildtrain.Weights, nn.Fill(0.01), c.Out)
 	}
 	for i := range c.N {
 		m := b.Sub("m").At(int(i))
