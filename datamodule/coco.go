@@ -287,7 +287,7 @@ func (p *cocoParser) image(im cocoImage, line int) {
 		p.r.problem(p.path, line, "image %s: size %d×%d", im.ID, im.Width, im.Height)
 		return
 	}
-	path, err := p.source.fence.find(p.folders, im.FileName)
+	path, seen, err := p.source.fence.find(p.folders, im.FileName)
 	if err != nil {
 		p.r.problem(p.path, line, "image %s: %v", im.ID, err)
 		return
@@ -295,7 +295,7 @@ func (p *cocoParser) image(im cocoImage, line int) {
 	p.images[im.ID] = len(p.out.images)
 	p.out.images = append(p.out.images, rawImage{
 		id: p.sampleID(path), sourceID: string(im.ID), path: path, width: im.Width, height: im.Height,
-		file: p.path, line: line, fence: &p.source.fence,
+		file: p.path, line: line, fence: &p.source.fence, seen: seen,
 	})
 }
 

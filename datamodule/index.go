@@ -119,24 +119,24 @@ func readText(r *bytes.Reader) (string, error) {
 }
 
 // header returns the file of a picture's path and its header, which are found and
-// read only where they are not known.
-func (x *headerIndex) header(path string, inside *fence) (file string, h imageio.Header, err error) {
-	var info fs.FileInfo
+// read only where they are not known. seen is the file's stamp, if it is known.
+func (x *headerIndex) header(path string, seen stamp, inside *fence) (file string, h imageio.Header, err error) {
 	f, known := indexedFile{}, false
 	if x.file != "" {
-		if info, err = os.Stat(path); err == nil { // else following it tells what is wrong
-			f, known = x.known[path]
-			known = known && f.Size == info.Size() && f.Time == info.ModTime().UnixNano()
+		if seen.size == 0 {
+			seen, _ = stampOf(path) // where it is no file, following it tells what is wrong
 		}
+		f, known = x.known[path]
+		known = known && seen == stamp{f.Size, f.Time}
 	}
 	if !known {
 		if file, err = inside.follow(path); err != nil {
 			return "", h, &pathError{err}
 		}
-		if h, err = imageio.ReadHeaderFile(file); err != nil || info == nil {
+		if h, err = imageio.ReadHeaderFile(file); err != nil || x.file == "" {
 			return file, h, err
 		}
-		f = indexedFile{headerEntry: headerEntry{info.Size(), info.ModTime().UnixNano(), uint32(h.Width), uint32(h.Height), uint8(h.Orientation), h.Windowed}}
+		f = indexedFile{headerEntry: headerEntry{seen.size, seen.time, uint32(h.Width), uint32(h.Height), uint8(h.Orientation), h.Windowed}}
 		if file != path {
 			f.real = file
 		}

@@ -115,7 +115,8 @@ func (s *namedSource) finish(n *nameIndex) {
 // locate finds the picture that a file names, below the usual folders.
 func (s *namedSource) locate(home, split, name string) (string, error) {
 	images := filepath.Join(home, "images")
-	return s.fence.find([]string{home, filepath.Join(images, split), images, filepath.Join(home, split)}, name)
+	path, _, err := s.fence.find([]string{home, filepath.Join(images, split), images, filepath.Join(home, split)}, name)
+	return path, err
 }
 
 // stem is a file's name without folder and ending.

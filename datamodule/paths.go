@@ -1,6 +1,7 @@
 package datamodule
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -113,17 +114,31 @@ func (f *fence) realPath(path string) (string, error) {
 	return filepath.Abs(real)
 }
 
-// isFile tells whether a path is a regular file, of which folders that are not
-// there need no second look.
-func (f *fence) isFile(path string) bool {
-	return f.dirs.resolve(filepath.Dir(path)) != "" && isFile(path)
+// stamp tells one content of a file from another.
+type stamp struct{ size, time int64 }
+
+// stampOf looks at a path; ok is false where it is no regular file.
+func stampOf(path string) (s stamp, ok bool) {
+	info, err := os.Stat(path)
+	if err != nil || !info.Mode().IsRegular() {
+		return s, false
+	}
+	return stamp{info.Size(), info.ModTime().UnixNano()}, true
+}
+
+// stampOf is the same; folders that are not there need no second look.
+func (f *fence) stampOf(path string) (stamp, bool) {
+	if f.dirs.resolve(filepath.Dir(path)) == "" {
+		return stamp{}, false
+	}
+	return stampOf(path)
 }
 
 // firstFile returns the first path that is a file; ok is false where none is, and
 // the path the first one at all.
 func (f *fence) firstFile(paths ...string) (path string, ok bool) {
 	for _, p := range paths {
-		if f.isFile(p) {
+		if _, ok := f.stampOf(p); ok {
 			return p, true
 		}
 	}
@@ -131,24 +146,24 @@ func (f *fence) firstFile(paths ...string) (path string, ok bool) {
 }
 
 // find is the picture that a file names from one of several folders.
-func (f *fence) find(folders []string, name string) (string, error) {
+func (f *fence) find(folders []string, name string) (path string, s stamp, err error) {
 	var first string
 	var outside error
 	for _, folder := range folders {
 		path, err := f.resolve(folder, name)
-		switch {
-		case err != nil:
+		if err != nil {
 			outside = err // from this folder; it may lie inside from another
-		case f.isFile(path):
-			return path, nil
-		case first == "":
-			first = path
+			continue
 		}
+		if s, ok := f.stampOf(path); ok {
+			return path, s, nil
+		}
+		first = cmp.Or(first, path)
 	}
 	if first == "" {
-		return "", outside
+		return "", s, outside
 	}
-	return "", fmt.Errorf("picture %q is not there (looked for %s)", name, first)
+	return "", s, fmt.Errorf("picture %q is not there (looked for %s)", name, first)
 }
 
 // textLink reads a link that was written as text.
@@ -175,6 +190,6 @@ func isDir(path string) bool {
 }
 
 func isFile(path string) bool {
-	info, err := os.Stat(path)
-	return err == nil && info.Mode().IsRegular()
+	_, ok := stampOf(path)
+	return ok
 }

@@ -125,7 +125,7 @@ func (b recordBuilder) build() *Record {
 
 // open finds the file, reads its header and, for a deep look, every pixel.
 func (b recordBuilder) open() (file string, h imageio.Header, looks fingerprint, err error) {
-	file, h, err = b.index.header(b.im.path, b.im.fence)
+	file, h, err = b.index.header(b.im.path, b.im.seen, b.im.fence)
 	if wrong := (*pathError)(nil); errors.As(err, &wrong) {
 		return file, h, looks, err
 	}

@@ -42,6 +42,7 @@ type rawImage struct {
 	boxes         []rawBox
 	labels        string // YOLO: the file that holds the boxes, "" for COCO
 	fence         *fence
+	seen          stamp // of the picture's file, where it was looked at; its size is 0 else
 }
 
 type rawBox struct {
