@@ -173,9 +173,14 @@ func (m *Classifier) input(s *torch.Scope, b *wildtrain.Batch) (*torch.Tensor, e
 	} else {
 		x = s.Images8(p.U8, p.N, p.Height, p.Width, p.Channels, m.cfg.Input.Scale, m.cfg.ChannelsLast)
 	}
+	return m.normalise(s, x), s.Err()
+}
+
+// normalise gives pixels, scaled already, the statistics that the first layer wants.
+func (m *Classifier) normalise(s *torch.Scope, x *torch.Tensor) *torch.Tensor {
 	mean := torch.Of(s, m.cfg.Input.Mean, 1, 3, 1, 1).To(torch.Float)
 	std := torch.Of(s, m.cfg.Input.Std, 1, 3, 1, 1).To(torch.Float)
-	return x.Minus(mean).Div(std), s.Err()
+	return x.Minus(mean).Div(std)
 }
 
 // features maps normalised images to (N, width). A trunk that does not train at

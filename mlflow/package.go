@@ -2,6 +2,7 @@ package mlflow
 
 import (
 	"bufio"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -24,6 +25,8 @@ const layoutVersion = "3.1.4"
 const (
 	// TorchScriptFile is a traced network: it makes the flavours pytorch and python_function.
 	TorchScriptFile = "model.torchscript.pt"
+	// TracedFile tells of it, as Traced in JSON; it may be absent.
+	TracedFile = "model.torchscript.json"
 	// ONNXFile makes the flavours onnx and python_function.
 	ONNXFile    = "model.onnx"
 	mlmodelFile = "MLmodel"
@@ -33,11 +36,35 @@ const (
 
 // Package says what becomes a model folder.
 type Package struct {
-	Dir          string // folder with card.json and model.safetensors, as checkpoint.Run.SaveModel writes it, and perhaps TorchScriptFile or ONNXFile
-	TorchVersion string // of the libtorch that traced; "" for 2.7.1
-	RunID        string
-	ModelID      string
-	Metadata     map[string]any // beside what the card tells
+	Dir      string // folder with card.json and model.safetensors, as checkpoint.Run.SaveModel writes it, and perhaps TorchScriptFile or ONNXFile
+	RunID    string
+	ModelID  string
+	Metadata map[string]any // beside what the card tells
+}
+
+// Traced is what TracedFile says of a traced network.
+type Traced struct {
+	Torch  string `json:"torch"`  // version of the libtorch that wrote it
+	Input  []int  `json:"input"`  // shape (N, 3, H, W) of the tensor that goes in; −1 stands for any size
+	Output []int  `json:"output"` // of the tensor that comes out
+}
+
+// readTraced reads TracedFile of a model folder, which may lack it.
+func readTraced(dir string) (t Traced, err error) {
+	data, err := os.ReadFile(filepath.Join(dir, TracedFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		return Traced{Torch: "2.7.1"}, nil
+	}
+	if err != nil {
+		return t, err
+	}
+	if err := json.Unmarshal(data, &t); err != nil {
+		return t, fmt.Errorf("%s: %w", TracedFile, err)
+	}
+	if t.Torch == "" || len(t.Input) != 4 || len(t.Output) == 0 {
+		return t, fmt.Errorf("%s: torch, input (4 numbers) or output is missing", TracedFile)
+	}
+	return t, nil
 }
 
 // PackageModel fills a new folder with a model that MLflow's tools read: the
@@ -64,6 +91,10 @@ func packageModel(dir string, p Package) (*MLmodel, error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, err
 	}
+	about, err := readTraced(p.Dir)
+	if err != nil {
+		return nil, err
+	}
 	traced, exported := exists(filepath.Join(p.Dir, TorchScriptFile)), exists(filepath.Join(p.Dir, ONNXFile))
 	m := &MLmodel{
 		Flavors: map[string]map[string]any{"wildtrain": {"weights": weightsFile, "card": "card.json", "task": card.Model.Task, "architecture": card.Model.Architecture}},
@@ -80,16 +111,15 @@ func packageModel(dir string, p Package) (*MLmodel, error) {
 		m.Flavors["python_function"] = pythonFunction("mlflow.onnx", ONNXFile)
 	}
 	if traced {
-		version := first(p.TorchVersion, "2.7.1")
-		requirements = append(requirements, "torch>="+version)
-		m.Flavors["pytorch"] = fields{"model_data": "data", "pytorch_version": version, "code": nil}
+		requirements = append(requirements, "torch>="+about.Torch)
+		m.Flavors["pytorch"] = fields{"model_data": "data", "pytorch_version": about.Torch, "code": nil}
 		m.Flavors["python_function"] = pythonFunction("mlflow.pytorch", "data")
 		if err := placeTraced(dir); err != nil {
 			return nil, err
 		}
 	}
 	if traced || exported {
-		if err := m.describeTensors(dir, card); err != nil {
+		if err := m.describeTensors(dir, card, about); err != nil {
 			return nil, err
 		}
 	}
@@ -132,7 +162,7 @@ func placeTraced(dir string) error {
 }
 
 // describeTensors writes signature and input example.
-func (m *MLmodel) describeTensors(dir string, card checkpoint.Card) error {
+func (m *MLmodel) describeTensors(dir string, card checkpoint.Card, t Traced) error {
 	h, w := card.Model.InputSize[0], card.Model.InputSize[1]
 	if h == 0 || w == 0 {
 		h, w = card.Preprocessing.Height, card.Preprocessing.Width
@@ -141,6 +171,10 @@ func (m *MLmodel) describeTensors(dir string, card checkpoint.Card) error {
 	m.Signature = &Signature{Inputs: tensorSpec("float32", -1, 3, orAny(h), orAny(w)), Outputs: tensorSpec("float32", -1, classes)}
 	if card.Model.Task == "detection" {
 		m.Signature.Outputs = tensorSpec("float32", -1, 4+classes, -1)
+	}
+	if len(t.Input) > 0 {
+		m.Signature = &Signature{Inputs: tensorSpec("float32", t.Input...), Outputs: tensorSpec("float32", t.Output...)}
+		h, w = t.Input[2], t.Input[3]
 	}
 	if h == 0 || w == 0 || h*w > 1<<20 {
 		return nil // no size to show, or one that would make a text of many megabytes

@@ -7,6 +7,7 @@ mlflow_peer.py write URI EXPERIMENT N        logs N metrics one by one, in one r
 mlflow_peer.py upload URI EXPERIMENT FILE    stores a file and prints its run
 mlflow_peer.py make FOLDER                   writes a small network as model.torchscript.pt and model.onnx, and prints its output
 mlflow_peer.py load URI MODEL...             loads models and prints their output for the same input
+mlflow_peer.py apply URI MODEL...            prints the outputs of models for the input of a JSON object {"shape", "values"} on standard input
 """
 import json, math, os, sys
 
@@ -147,16 +148,26 @@ def make(folder):
 
 
 def load(uri, *models):
+    return outputs(uri, example(), models)
+
+
+def apply(uri, *models):
+    import numpy as np
+    x = json.load(sys.stdin)
+    return outputs(uri, np.asarray(x["values"], dtype=np.float32).reshape(x["shape"]), models)
+
+
+def outputs(uri, x, models):
     import numpy as np
     client(uri)
     out = {}
     for m in models:
         p = mlflow.pyfunc.load_model(m)
-        y = p.predict(example())
+        y = p.predict(x)
         y = next(iter(y.values())) if isinstance(y, dict) else y
         out[m] = np.asarray(y).ravel().tolist()
     return out
 
 
 if __name__ == "__main__":
-    print(json.dumps({f.__name__: f for f in (script, dump, errors, write, upload, make, load)}[sys.argv[1]](*sys.argv[2:]), sort_keys=True))
+    print(json.dumps({f.__name__: f for f in (script, dump, errors, write, upload, make, load, apply)}[sys.argv[1]](*sys.argv[2:]), sort_keys=True))

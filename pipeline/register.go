@@ -46,6 +46,9 @@ func (e *Env) Register(ctx context.Context, r Registration) (out *Registered, er
 	if err != nil {
 		return nil, err
 	}
+	if dir, err = e.scripted(ctx, dir, temp); err != nil {
+		return nil, err
+	}
 	card, err := checkpoint.ReadCard(dir)
 	if err != nil {
 		return nil, err
@@ -79,6 +82,21 @@ func modelFolder(weights, temp string) (string, error) {
 		return "", err
 	}
 	return run.SaveModel(f, checkpoint.Card{Name: filepath.Base(weights), Model: d, Classes: d.Classes, License: d.License, Source: filepath.Base(weights)})
+}
+
+// scripted is a folder of a model with TorchScript in it, where it can be: dir
+// itself, or a copy in temp.
+func (e *Env) scripted(ctx context.Context, dir, temp string) (string, error) {
+	for _, name := range []string{mlflow.TorchScriptFile, mlflow.ONNXFile} {
+		if _, err := os.Stat(filepath.Join(dir, name)); err == nil {
+			return dir, nil
+		}
+	}
+	copied := filepath.Join(temp, "scripted")
+	if err := os.CopyFS(copied, os.DirFS(dir)); err != nil {
+		return "", fmt.Errorf("pipeline: register: %w", err)
+	}
+	return copied, e.script(ctx, copied)
 }
 
 // runOf is the store's run that trained the weights, "" where it knows none.

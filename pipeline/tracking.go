@@ -110,6 +110,9 @@ func (t *tracked) end(out *Trained, err error) {
 		return
 	}
 	var errs []error
+	if err == nil && (t.s.Tracking.Artifacts || t.s.Tracking.Register != "") {
+		errs = append(errs, t.env.script(context.Background(), t.run.Path("model")))
+	}
 	if err == nil && t.s.Tracking.Artifacts {
 		for _, name := range []string{"metrics.csv", "events.jsonl", "environment.json", ".hydra", "plots", "report.html", "checkpoints/best", "model"} {
 			path := t.run.Path(filepath.FromSlash(name))

@@ -47,7 +47,7 @@ func (a *app) command() *cobra.Command {
 	model := group("model", "List, describe, run and convert models")
 	model.AddCommand(a.list().command(), a.info().command(), a.forward().command(), a.convert().command(), a.explain().command(), a.probe().command())
 	root.AddCommand(a.train().command(), a.evaluateCommand(), a.predict().command(), model, a.data(), a.configuration(),
-		a.register().command(), a.registry(), a.mlflow(),
+		a.export().command(), a.register().command(), a.registry(), a.mlflow(),
 		a.tune().command(), a.doctor().command(), a.completion(root).command(), a.man(root).command())
 	root.SetHelpCommand(help(root))
 	visit(root, a.hydra)

@@ -9,6 +9,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
 	"unsafe"
 
 	"github.com/wildtrain/sdk/torch"
@@ -32,27 +35,51 @@ type Scripter interface {
 
 // Written tells of a file that Save has written.
 type Written struct {
-	Height, Width int64
-	AnyBatch      bool // it takes any number of pictures, else one
+	Input, Output []int64 // shapes; −1 stands for any number of pictures
+	Torch         string  // version of the libtorch that wrote it
 }
 
-// Save records the function on pictures of height × width and writes it to path.
+// AnyBatch reports whether the file takes any number of pictures, else it takes one.
+func (w Written) AnyBatch() bool { return w.Input[0] < 0 }
+
+// Save records the function on pictures of height × width, writes it to path and
+// holds what the file computes against what the function computes. Where it
+// fails, path is as before.
 func (s Script) Save(ctx context.Context, path string, height, width int64) (w Written, err error) {
-	if w, err = s.save(ctx, path, height, width); err != nil {
+	if w, err = s.replace(ctx, path, height, width); err != nil {
 		return w, fmt.Errorf("jit: save %s: %w", path, err)
 	}
 	return w, nil
 }
 
-func (s Script) save(ctx context.Context, path string, height, width int64) (Written, error) {
+func (s Script) replace(ctx context.Context, path string, height, width int64) (w Written, err error) {
+	f, err := os.CreateTemp(filepath.Dir(path), ".tmp-*")
+	if err != nil {
+		return w, err
+	}
+	any, err := s.write(ctx, f.Name(), height, width)
+	if err == nil {
+		w, err = s.check(ctx, f.Name(), any, height, width)
+	}
+	if err = errors.Join(err, f.Chmod(0o644), f.Sync(), f.Close()); err == nil {
+		err = os.Rename(f.Name(), path)
+	}
+	if err != nil {
+		os.Remove(f.Name())
+	}
+	return w, err
+}
+
+// write reports whether the file takes any number of pictures.
+func (s Script) write(ctx context.Context, path string, height, width int64) (any bool, err error) {
 	one, err := s.record(ctx, 1, height, width)
 	if err != nil {
-		return Written{}, err
+		return false, err
 	}
 	defer C.wt_graph_free(one)
 	two, err := s.record(ctx, 2, height, width)
 	if err != nil {
-		return Written{}, err
+		return false, err
 	}
 	defer C.wt_graph_free(two)
 	name := C.CString(path)
@@ -66,7 +93,57 @@ func (s Script) save(ctx context.Context, path string, height, width int64) (Wri
 	var dynamic C.int
 	handles := s.handles()
 	err = failure(C.wt_script_save(name, one, two, first(handles), first(names), first(buffers), C.int(len(names)), &dynamic))
-	return Written{Height: height, Width: width, AnyBatch: dynamic != 0}, err
+	return dynamic != 0, err
+}
+
+// tolerance is how far what a file computes may be from what the model computes,
+// as a part of the largest number: libtorch runs both by other kernels.
+const tolerance = 1e-4
+
+// check runs file and function on the same pictures: on a number of them that
+// was not recorded, where it is free.
+func (s Script) check(ctx context.Context, path string, any bool, height, width int64) (w Written, err error) {
+	m, err := Load(path, torch.CPU)
+	if err != nil {
+		return w, err
+	}
+	defer func() { err = errors.Join(err, m.Close()) }()
+	n, batch := int64(1), int64(1)
+	if any {
+		n, batch = 3, -1
+	}
+	err = torch.Run(ctx, torch.CPU, torch.Inference, func(sc *torch.Scope) error {
+		images := torch.Of(sc, noise(n*3*height*width), n, 3, height, width)
+		want, err := s.Forward(images)
+		if err != nil {
+			return err
+		}
+		got, err := m.Forward(sc, images)
+		if err := errors.Join(err, sc.Err()); err != nil {
+			return err
+		}
+		shape := want.Shape()
+		if !slices.Equal(got.Shape(), shape) || len(shape) == 0 || shape[0] != n {
+			return fmt.Errorf("of %d pictures the file makes %v, the model %v", n, got.Shape(), shape)
+		}
+		largest, far := want.Abs().Max().Item(), got.Minus(want).Abs().Max().Item()
+		if !(far <= tolerance*largest) { // NaN is not
+			return fmt.Errorf("the file's numbers differ from the model's by %g of %g", far, largest)
+		}
+		w = Written{Input: []int64{batch, 3, height, width}, Output: append([]int64{batch}, shape[1:]...), Torch: torch.Version()}
+		return sc.Err()
+	})
+	return w, err
+}
+
+// noise is n numbers in 0..1 without a pattern, the same each time (Knuth's
+// multiplicative hash of their places).
+func noise(n int64) []float32 {
+	out := make([]float32, n)
+	for i := range out {
+		out[i] = float32(uint32(i)*2654435761>>8) / (1 << 24)
+	}
+	return out
 }
 
 // record lets the function compute n pictures, which hold numbers that no
@@ -118,37 +195,4 @@ func failure(message *C.char) error {
 	}
 	defer C.free(unsafe.Pointer(message))
 	return errors.New(C.GoString(message))
-}
-
-// Module is a TorchScript file that was loaded. It is used by one goroutine at a time.
-type Module struct{ m C.wt_module }
-
-// Load reads a file that Save or torch.jit.save wrote, for evaluation.
-func Load(path string, dev torch.Device) (*Module, error) {
-	name := C.CString(path)
-	defer C.free(unsafe.Pointer(name))
-	m := &Module{}
-	if err := failure(C.wt_module_load(&m.m, name, C.int(dev))); err != nil {
-		return nil, fmt.Errorf("jit: load %s: %w", path, err)
-	}
-	return m, nil
-}
-
-// Forward computes the file's function of one tensor that gives one; the result
-// belongs to s.
-func (m *Module) Forward(s *torch.Scope, x *torch.Tensor) (*torch.Tensor, error) {
-	var out C.wt_tensor
-	if err := failure(C.wt_module_forward(&out, m.m, C.wt_tensor(x.Handle()))); err != nil {
-		return nil, fmt.Errorf("jit: forward: %w", err)
-	}
-	y := s.FromHandle(unsafe.Pointer(out))
-	C.wt_free_all(&out, 1)
-	return y, s.Err()
-}
-
-// Close frees the module.
-func (m *Module) Close() error {
-	C.wt_module_free(m.m)
-	m.m = nil
-	return nil
 }

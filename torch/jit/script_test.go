@@ -61,7 +61,7 @@ func TestSave(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "small.pt")
 	w, err := s.Save(t.Context(), path, 8, 12)
 	require.NoError(t, err)
-	require.Equal(t, jit.Written{Height: 8, Width: 12, AnyBatch: true}, w)
+	require.Equal(t, jit.Written{Input: []int64{-1, 3, 8, 12}, Output: []int64{-1, 4}, Torch: torch.Version()}, w)
 	for _, n := range []int64{1, 2, 5} {
 		compare(t, s, path, n, 8, 12)
 	}
@@ -82,8 +82,21 @@ func TestSaveOfOnePicture(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "one.pt")
 	w, err := s.Save(t.Context(), path, 8, 12)
 	require.NoError(t, err)
-	require.False(t, w.AnyBatch)
+	require.False(t, w.AnyBatch())
 	compare(t, s, path, 1, 8, 12)
+}
+
+// A file that does not compute what the model does is an error.
+func TestSaveChecks(t *testing.T) {
+	_, s := small(t)
+	calls, inner := 0.0, s.Forward
+	s.Forward = func(x *torch.Tensor) (*torch.Tensor, error) {
+		y, err := inner(x)
+		calls++
+		return y.AddScalar(calls), err
+	}
+	_, err := s.Save(t.Context(), filepath.Join(t.TempDir(), "x.pt"), 8, 12)
+	require.ErrorContains(t, err, "differ")
 }
 
 // A failed recording leaves the thread as it was.

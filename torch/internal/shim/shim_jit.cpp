@@ -2,6 +2,7 @@
 #include <torch/csrc/jit/frontend/tracer.h>
 #include <torch/csrc/jit/ir/constants.h>
 #include <torch/csrc/jit/passes/dead_code_elimination.h>
+#include <fstream>
 #include <map>
 #include <sstream>
 #include "shim_jit.h"
@@ -163,7 +164,10 @@ char *wt_script_save(const char *path, wt_graph one, wt_graph two, wt_tensor *te
     auto &root = tree.root();
     auto *forward = root._ivalue()->compilation_unit()->create_function(c10::QualifiedName(*root.type()->name(), "forward"), graph);
     root.type()->addMethod(forward);
-    root.save(path);
+    std::ofstream file(path, std::ios::binary | std::ios::trunc);
+    file.exceptions(std::ios::failbit | std::ios::badbit);
+    root.save(file);
+    file.close();
   })
 }
 
