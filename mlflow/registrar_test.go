@@ -169,7 +169,30 @@ func TestPackagedFlavours(t *testing.T) {
 	require.Error(t, err)
 }
 
+// A file beside the traced network tells its shapes and who wrote it.
+func TestPackageTraced(t *testing.T) {
+	for content, want := range map[string]string{
+		`{"torch": "2.9.1", "input": [1, 3, 64, 96], "output": [1, 6, 126]}`: "",
+		`{"torch": "2.9.1", "input": [64, 96], "output": [1]}`:               "input (4 numbers)",
+		`{"torch": `: "model.torchscript.json: unexpected end",
+	} {
+		g := registration(t, 0.5, "h")
+		require.NoError(t, os.WriteFile(filepath.Join(g.Dir, mlflow.TorchScriptFile), []byte("zip"), 0o644))
+		require.NoError(t, os.WriteFile(filepath.Join(g.Dir, mlflow.TracedFile), []byte(content), 0o644))
+		m, err := mlflow.PackageModel(filepath.Join(t.TempDir(), "model"), mlflow.Package{Dir: g.Dir})
+		if want != "" {
+			require.ErrorContains(t, err, want)
+			continue
+		}
+		require.NoError(t, err)
+		require.Equal(t, "2.9.1", m.Flavors["pytorch"]["pytorch_version"])
+		require.JSONEq(t, `[{"type": "tensor", "tensor-spec": {"dtype": "float32", "shape": [1, 3, 64, 96]}}]`, m.Signature.Inputs)
+		require.JSONEq(t, `[{"type": "tensor", "tensor-spec": {"dtype": "float32", "shape": [1, 6, 126]}}]`, m.Signature.Outputs)
+	}
+}
+
 func TestTrainingRegistersItself(t *testing.T) {
+	t.Chdir(t.TempDir()) // artifacts go to ./mlruns
 	cfg := recording(t, "sqlite:///"+filepath.Join(t.TempDir(), "m.db"))
 	cfg.Register, cfg.Alias = "kudus", "champion"
 	cfg.Inputs = []mlflow.DatasetInput{{Dataset: mlflow.Dataset{Name: "savanna", Digest: "ab", SourceType: "local", Source: "{}"}, Tags: []mlflow.Tag{{Key: "mlflow.data.context", Value: "validation"}}}}
