@@ -5,6 +5,7 @@ import (
 
 	"github.com/wildtrain/sdk/detection"
 	"github.com/wildtrain/sdk/detection/detr"
+	"github.com/wildtrain/sdk/detection/pyramid"
 	"github.com/wildtrain/sdk/wildtrain"
 )
 
@@ -44,7 +45,11 @@ var detrs = family{
 		name := cfg.Architecture
 		cfg.Config = s.detector(classes, weights, license, c)
 		cfg.Architecture, cfg.Postprocess = name, setPostprocess(s.Evaluate.Postprocess)
-		cfg.FrozenNorm = !s.Model.scratch // fixed norms hold what was learnt before
+		put(&cfg.FrozenStages, s.Model.Pyramid.FrozenStages)
+		if norm := s.Model.Pyramid.Norm; norm != pyramid.NormAuto || s.Model.scratch {
+			frozen := norm == pyramid.NormFrozen // from random numbers norms have to learn
+			cfg.FrozenNorm = &frozen
+		}
 		m, err := detr.New(cfg)
 		if err != nil {
 			return nil, err // not a nil *Model in an interface

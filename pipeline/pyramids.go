@@ -6,6 +6,7 @@ import (
 
 	"github.com/wildtrain/sdk/config"
 	"github.com/wildtrain/sdk/detection/dense"
+	"github.com/wildtrain/sdk/detection/detr"
 	"github.com/wildtrain/sdk/detection/pyramid"
 	"github.com/wildtrain/sdk/detection/rcnn"
 	"github.com/wildtrain/sdk/torch/vision"
@@ -130,14 +131,16 @@ func learnsMasks(architecture string) bool {
 	return err == nil && c.Mask
 }
 
-// backboneOf is the classifier whose weights a detector on a pyramid can begin
-// from; "" for other architectures.
+// backboneOf is the classifier whose weights a detector can begin from; "" for other architectures.
 func backboneOf(architecture string) string {
 	if c, err := rcnn.Default(architecture, nil); err == nil {
 		return c.Neck.Body
 	}
 	if c, err := dense.Default(architecture, nil); err == nil {
 		return c.Neck.Body
+	}
+	if c, err := detr.Default(architecture, nil); err == nil && c.Family != detr.RTDETR {
+		return c.Backbone
 	}
 	return ""
 }

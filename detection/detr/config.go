@@ -31,7 +31,7 @@ type Config struct {
 	Family Family
 
 	Backbone   string // "resnet50", …; for RT-DETR "r18vd", "r34vd", "r50vd" or "r101vd"
-	FrozenNorm bool   // batch norm of the backbone has fixed statistics and affine parameters; where Weights are given, they decide: counters of batches speak of norms that train
+	FrozenNorm *bool  // batch norm of the backbone has fixed statistics and affine parameters; nil is as the Weights were made, whose counters of batches speak of norms that train, and true without any
 	// FrozenStages is how much of the backbone does not train, as MMDetection
 	// counts: −1 nothing, 0 the stem, n also the first n stages. The papers, which
 	// begin at weights of ImageNet, have 1, and 0 for RT-DETR with ResNet-50.
@@ -175,7 +175,7 @@ func Default(name string, classes []string) (Config, error) {
 	}
 	c := Config{
 		Config: base.DefaultConfig(a.name, classes, 800), Family: a.family,
-		FrozenNorm: true, FrozenStages: -1, BackboneRate: 0.1, Hidden: 256, Heads: 8,
+		FrozenStages: -1, BackboneRate: 0.1, Hidden: 256, Heads: 8,
 		EncoderLayers: 6, DecoderLayers: 6, EncoderFeedForward: 1024, DecoderFeedForward: 1024, Dropout: 0.1,
 		Queries: 300, Levels: 4, Points: 4, Mean: imageNet[0], Std: imageNet[1], Loss: defaultLoss(a.family), Postprocess: Postprocess{MaxDet: 100},
 	}

@@ -38,9 +38,15 @@ func New(cfg Config) (*Model, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
+	frozen := true
 	if cfg.Weights != nil {
 		cfg.Weights = Translate(cfg.Weights, cfg.Family)
-		cfg.FrozenNorm = !hasCounters(cfg.Weights)
+		frozen = !hasCounters(cfg.Weights)
+	}
+	if cfg.FrozenNorm == nil {
+		cfg.FrozenNorm = &frozen
+	}
+	if cfg.Weights != nil {
 		cfg.Weights = tied(cfg.Weights, cfg)
 	}
 	m := &Model{cfg: cfg}

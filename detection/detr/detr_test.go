@@ -45,7 +45,7 @@ var toyNames = []string{"detr", "deformable-two-stage", "rtdetr-r18"}
 
 func toyConfig(t *testing.T, name string) Config {
 	c := smallConfig(t, name)
-	c.FrozenNorm = false
+	c.FrozenNorm = new(bool)
 	return c
 }
 

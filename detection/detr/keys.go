@@ -127,7 +127,9 @@ func renamed(f Family, name string) string {
 
 // Translate shows weights of the transformers library under the names of the
 // family's authors: queries', keys' and values' projections joined in one.
-// Weights that have these names already stay as they are.
+// Weights of a ResNet alone, as torchvision and timm have them, become those of
+// the backbone, whose norms then do not train. Weights that have the authors'
+// names already stay as they are.
 //
 //	DETR           model.encoder.layers.0.self_attn.q_proj.weight, model.backbone.conv_encoder.model.layer1.…
 //	               → transformer.encoder.layers.0.self_attn.in_proj_weight, backbone.0.body.layer1.…
@@ -136,6 +138,9 @@ func renamed(f Family, name string) string {
 //	RT-DETR        model.backbone.model.encoder.stages.1.layers.0.shortcut.1.convolution.weight
 //	               → backbone.res_layers.1.blocks.0.short.conv.conv.weight
 func Translate(w wildtrain.State, f Family) wildtrain.State {
+	if _, ok := w.Info("layer1.0.conv1.weight"); ok && f != RTDETR {
+		return asBackbone(w)
+	}
 	if !slices.ContainsFunc(w.Names(), func(name string) bool { return strings.HasPrefix(name, "model.") }) {
 		return w
 	}
@@ -148,6 +153,17 @@ func Translate(w wildtrain.State, f Family) wildtrain.State {
 			to = third.ReplaceAllString(to, ".in_proj_$2")
 		}
 		t.add(to, place, name)
+	}
+	return t
+}
+
+// asBackbone shows a ResNet's weights, but for its head and counters.
+func asBackbone(w wildtrain.State) wildtrain.State {
+	t := &joinedState{from: w, parts: map[string][]string{}}
+	for _, name := range w.Names() {
+		if !strings.HasPrefix(name, "fc.") && !strings.HasSuffix(name, ".num_batches_tracked") {
+			t.add("backbone.0.body."+name, 0, name)
+		}
 	}
 	return t
 }
@@ -238,7 +254,7 @@ func tied(w wildtrain.State, c Config) wildtrain.State {
 	t := &joinedState{from: w, parts: map[string][]string{}}
 	for _, name := range w.Names() {
 		counter := strings.HasPrefix(name, "backbone.") && strings.HasSuffix(name, ".num_batches_tracked")
-		if computed.MatchString(name) || counter && c.FrozenNorm {
+		if computed.MatchString(name) || counter && *c.FrozenNorm {
 			continue
 		}
 		to := name
@@ -251,7 +267,7 @@ func tied(w wildtrain.State, c Config) wildtrain.State {
 		if _, ok := t.parts[to]; !ok || to == name {
 			t.parts[to] = []string{name}
 		}
-		if norm, ok := strings.CutSuffix(to, ".running_mean"); ok && !(c.FrozenNorm && strings.HasPrefix(to, "backbone.")) {
+		if norm, ok := strings.CutSuffix(to, ".running_mean"); ok && !(*c.FrozenNorm && strings.HasPrefix(to, "backbone.")) {
 			if _, ok := w.Info(strings.TrimSuffix(name, "running_mean") + "num_batches_tracked"); !ok {
 				t.parts[norm+".num_batches_tracked"] = []string{}
 			}

@@ -12,6 +12,9 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/wildtrain/sdk/torch"
+	"github.com/wildtrain/sdk/torch/nn"
+	"github.com/wildtrain/sdk/torch/nn/backbone"
 	"github.com/wildtrain/sdk/wildtrain"
 )
 
@@ -101,4 +104,30 @@ func TestParametersEqualTransformers(t *testing.T) {
 			require.Equal(t, parameters, got, "%s with %d classes", name, n)
 		}
 	}
+}
+
+// Weights of a classifier become the backbone's; its norms are fixed then.
+func TestResNetWeightsBecomeTheBackbones(t *testing.T) {
+	store := nn.NewStore(torch.CPU, nil)
+	defer store.Close()
+	spec, err := backbone.Lookup("resnet18")
+	require.NoError(t, err)
+	_, err = spec.Build(store.Root(), 10)
+	require.NoError(t, err)
+	c := smallConfig(t, "detr")
+	c.Weights, c.Partial = store.State(), true
+	m, err := New(c)
+	require.NoError(t, err)
+	defer m.Close()
+	require.Empty(t, m.Loaded().Unexpected)
+	require.Empty(t, m.Loaded().Misshaped)
+	for _, name := range m.Loaded().Missing {
+		require.False(t, strings.HasPrefix(name, "backbone."), name)
+	}
+	require.NotContains(t, m.State().Names(), "backbone.0.body.bn1.num_batches_tracked")
+	c.FrozenNorm = new(bool)
+	trains, err := New(c)
+	require.NoError(t, err)
+	defer trains.Close()
+	require.Contains(t, trains.State().Names(), "backbone.0.body.bn1.num_batches_tracked")
 }

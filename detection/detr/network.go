@@ -49,7 +49,7 @@ func newTrunk(b *nn.Builder, c Config) (*backbone.Net, error) {
 	if err != nil {
 		return nil, err
 	}
-	spec.FrozenNorm = c.FrozenNorm
+	spec.FrozenNorm = *c.FrozenNorm
 	return spec.Build(b.Sub("backbone").Sub("0").Sub("body"), 0)
 }
 

@@ -25,7 +25,7 @@ type realTime struct {
 }
 
 func newRealTime(b *nn.Builder, c Config) (*realTime, error) {
-	trunk, err := newVD(b.Sub("backbone"), c.Backbone, c.FrozenNorm)
+	trunk, err := newVD(b.Sub("backbone"), c.Backbone, *c.FrozenNorm)
 	if err != nil {
 		return nil, err
 	}

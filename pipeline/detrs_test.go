@@ -1,0 +1,83 @@
+package pipeline
+
+import (
+	"context"
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/wildtrain/sdk/checkpoint"
+	"github.com/wildtrain/sdk/config"
+	"github.com/wildtrain/sdk/torch"
+)
+
+// RT-DETR goes the whole way as a YOLO does; only its name is another one.
+func TestRTDETRGoesTheWholeWay(t *testing.T) {
+	ctx := context.Background()
+	var e Env
+	s := tiny(t)
+	s.Model.Architecture, s.Loop.Epochs, s.Loop.NominalBatch, s.Optimizer.Name = "rtdetr_r18vd", 1, 0, "auto"
+	out, err := e.Train(ctx, s)
+	require.NoError(t, err)
+
+	again := s
+	again.Resume, again.Loop.Epochs = out.Dir, 2
+	out, err = e.Train(ctx, again)
+	require.NoError(t, err)
+	require.Equal(t, 2, out.Progress.Epoch)
+
+	use := DefaultSettings()
+	use.Model = Model{Weights: out.Dir}
+	use.Data, use.Hardware = s.Data, s.Hardware
+	info, err := e.Info(use)
+	require.NoError(t, err)
+	require.Equal(t, "rtdetr_r18vd", info.Architecture)
+	result, err := e.Evaluate(ctx, use, filepath.Join(t.TempDir(), "evaluation"))
+	require.NoError(t, err)
+	require.NotZero(t, result.Pictures())
+	found, err := e.Predict(ctx, use, PredictOptions{Sources: []string{filepath.Join(fixture, "datasets", "savanna", "images", "val")}, Out: t.TempDir()})
+	require.NoError(t, err)
+	require.NotEmpty(t, found)
+}
+
+// What a transformer answers, and its detections, come out of Forward by name.
+func TestTransformersOutputs(t *testing.T) {
+	dir := t.TempDir()
+	in, out := filepath.Join(dir, "in.safetensors"), filepath.Join(dir, "out.safetensors")
+	root := torch.NewRoot(torch.CPU)
+	defer root.Close()
+	require.NoError(t, checkpoint.Export(in, torch.State{"images": root.Full(0.5, torch.Float, 2, 3, 64, 96)}, nil))
+	for name, classes := range map[string]int64{"detr_resnet18": 4, "facebook/detr-resnet-18": 4, "deformable_detr_resnet18": 3} {
+		s := DefaultSettings()
+		s.Model.Architecture, s.Model.Classes = name, []string{"a", "b", "c"}
+		require.NoError(t, new(Env).Forward(context.Background(), s, in, out))
+		f, err := checkpoint.Open(out)
+		require.NoError(t, err)
+		logits, _ := f.Info("logits")
+		boxes, _ := f.Info("boxes")
+		require.Equal(t, []int64{2, boxes.Shape[1], classes}, logits.Shape, name)
+		require.Equal(t, int64(4), boxes.Shape[2])
+		scores, ok := f.Info("1.scores")
+		require.True(t, ok)
+		found, _ := f.Info("1.boxes")
+		require.Equal(t, []int64{scores.Shape[0], 4}, found.Shape)
+		_, ok = f.Info("1.labels")
+		require.True(t, ok)
+		require.NoError(t, f.Close())
+	}
+}
+
+func TestTransformersHaveFilesAndRecipes(t *testing.T) {
+	for _, name := range detrs.architectures() {
+		s, err := Compose(config.Options{Overrides: []string{"model=" + name}})
+		require.NoError(t, err, name)
+		require.Equal(t, name, s.Model.Architecture)
+	}
+	for name, backbone := range map[string]string{"detection/detr": "resnet50", "detection/deformable_detr": "resnet50", "detection/rtdetr": ""} {
+		s, err := Compose(config.Options{Name: name, Overrides: []string{"data.root=x"}})
+		require.NoError(t, err, name)
+		require.InDelta(t, 0.1, s.Loop.ClipNorm, 0)
+		require.Equal(t, backbone, backboneOf(s.Model.Architecture))
+	}
+}
