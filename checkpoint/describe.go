@@ -1,8 +1,11 @@
 package checkpoint
 
 import (
+	"cmp"
 	"encoding/json"
+	"regexp"
 	"strconv"
+	"strings"
 
 	"github.com/wildtrain/sdk/wildtrain"
 )
@@ -54,4 +57,21 @@ func (f *File) Classes() []string {
 		}
 	}
 	return nil
+}
+
+// ultralyticsName is how Ultralytics calls a model's description: the family, a
+// size perhaps, a variant perhaps.
+var ultralyticsName = regexp.MustCompile(`^(yolo(?:v\d+|\d+))([nsmlx]?)(-[a-z0-9]+)?\.ya?ml$`)
+
+// Origin tells which architecture a whole model of Ultralytics is, such as
+// "yolo11n", and the licence that the file states, "AGPL-3.0"; both are empty in
+// other files.
+func (f *File) Origin() (architecture, license string) {
+	file := f.metadata[f.chosen+".yaml.yaml_file"]
+	m := ultralyticsName.FindStringSubmatch(file[strings.LastIndexAny(file, `/\`)+1:])
+	if m == nil {
+		return "", ""
+	}
+	license, _, _ = strings.Cut(f.metadata["license"], " ")
+	return m[1] + cmp.Or(f.metadata[f.chosen+".yaml.scale"], m[2]) + m[3], license
 }

@@ -38,6 +38,9 @@ const (
 	objectsPerSide = 640.0
 )
 
+// maxClassWidth bounds what a file may ask for.
+const maxClassWidth = 4096
+
 func newHead(b *nn.Builder, c headConfig) *Head {
 	h := &Head{Strides: c.strides, Classes: c.classes, RegMax: c.regMax}
 	h.many = newBranches(b.Sub("cv2"), b.Sub("cv3"), c)
@@ -51,7 +54,9 @@ func newHead(b *nn.Builder, c headConfig) *Head {
 }
 
 // newBranches builds both branches. The class bias starts at the logit of about
-// five objects in a 640 px image.
+// five objects in a 640 px image. The class branch of a new model is as wide as its
+// number of classes asks; stored weights tell their own, so that those of a model
+// with many classes serve one with few.
 func newBranches(cv2, cv3 *nn.Builder, c headConfig) *branches {
 	out := &branches{}
 	c2 := max(16, c.channels[0]/4, 4*c.regMax)
@@ -63,6 +68,9 @@ func newBranches(cv2, cv3 *nn.Builder, c headConfig) *branches {
 			block.NewConv(b.At(1), block.ConvConfig{In: c2, Out: c2, Kernel: 3}),
 			nn.NewConv2d(b.At(2), nn.Conv2dConfig{In: c2, Out: 4 * c.regMax, Kernel: 1, BiasInit: afterDefault(c2, boxBias)}),
 		})
+	}
+	if stored, ok := cv3.At(0).At(2).Stored("weight"); ok && len(stored) == 4 && stored[1] > 0 && stored[1] <= maxClassWidth {
+		c3 = stored[1]
 	}
 	for i, in := range c.channels {
 		cells := objectsPerSide / float64(c.strides[i])

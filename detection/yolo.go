@@ -54,10 +54,11 @@ func (c YOLOConfig) Validate() error {
 // goroutine at a time.
 type YOLO struct {
 	*base.Model
-	cfg   YOLOConfig
-	net   *network
-	share float64      // of the one-to-many branches in the loss, with branches of both kinds
-	fused *torch.Scope // owns fused kernels, nil before Fuse
+	cfg      YOLOConfig
+	net      *network
+	remapped *remap       // how the classes of Weights became those of the model, nil where they are the same
+	share    float64      // of the one-to-many branches in the loss, with branches of both kinds
+	fused    *torch.Scope // owns fused kernels, nil before Fuse
 }
 
 var (
@@ -80,14 +81,35 @@ func NewYOLO(cfg YOLOConfig) (*YOLO, error) {
 	}
 	cfg.Architecture = arch.Name
 	m := &YOLO{cfg: cfg, share: cfg.Balance.From}
+	if cfg.Partial && cfg.Weights != nil {
+		if m.remapped = newRemap(cfg.Weights, cfg.Classes); m.remapped != nil {
+			cfg.Weights = m.remapped
+		}
+	}
 	m.Model, err = base.New(cfg.Config, func(b *nn.Builder) (err error) {
 		m.net, err = build(b.Sub("model"), arch, int64(len(cfg.Classes)))
 		return err
 	})
+	if err == nil && m.remapped != nil {
+		if err = m.remapped.copyRows(m.Store()); err != nil {
+			err = errors.Join(err, m.Close())
+		}
+		m.remapped.State = nil // not ours to keep
+	}
 	if err != nil {
 		return nil, err
 	}
 	return m, nil
+}
+
+// CarriedClasses tells which classes' rows of the head were taken from weights
+// that tell other classes apart, by name; ok is false where the weights had the
+// same classes or did not name them, and were loaded as they are.
+func (m *YOLO) CarriedClasses() (names []string, ok bool) {
+	if m.remapped == nil {
+		return nil, false
+	}
+	return m.remapped.carried, true
 }
 
 // Strides returns the cell sizes of the head's levels, in input pixels.

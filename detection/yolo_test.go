@@ -155,7 +155,7 @@ func TestBadInputIsTold(t *testing.T) {
 	_, err = NewYOLO(cfg)
 	require.ErrorContains(t, err, "no classes")
 	require.ErrorContains(t, err, "float16")
-	require.ErrorContains(t, err, "IoU")
+	require.ErrorContains(t, err, "overlap threshold")
 }
 
 func TestWeightsThatDoNotFit(t *testing.T) {

@@ -84,13 +84,21 @@ func (e *Env) make(t task, s Settings, classes []string, weights *checkpoint.Fil
 	if r := m.Loaded(); weights != nil && !r.Complete() {
 		e.log().Warn("the weights do not cover the model", "file", weights.Path(), "loaded", r.Loaded, "missing", len(r.Missing), "unexpected", len(r.Unexpected), "misshaped", len(r.Misshaped))
 	}
+	if c, ok := m.(interface{ CarriedClasses() ([]string, bool) }); ok && weights != nil {
+		if carried, ok := c.CarriedClasses(); ok {
+			e.log().Info("the weights know other classes: rows of equal names are taken over", "classes", len(classes), "taken", carried)
+		}
+	}
 	return m, nil
 }
 
 // describe reads what a weights file says of its model. A file of another program
 // may name the classes; else their number is seen from the shape of a head.
 func describe(w *checkpoint.File) wildtrain.Description {
-	d, _ := w.Description()
+	d, ours := w.Description()
+	if !ours {
+		d.Architecture, d.License = w.Origin()
+	}
 	if len(d.Classes) == 0 {
 		d.Classes = w.Classes()
 	}

@@ -41,6 +41,15 @@ func (b *Builder) Path() string {
 	return b.prefix[:len(b.prefix)-1]
 }
 
+// Stored is the shape that the store's source has for a tensor of this place.
+func (b *Builder) Stored(name string) (shape []int64, ok bool) {
+	if b.store.source == nil {
+		return nil, false
+	}
+	info, ok := b.store.source.Info(b.prefix + name)
+	return info.Shape, ok
+}
+
 // Store is what the builder builds into.
 func (b *Builder) Store() *Store { return b.store }
 
