@@ -69,7 +69,7 @@ func TestComplete(t *testing.T) {
 	c := compose(t)
 	assert.Equal(t, []string{"model.head.dropout=", "model.head.hidden_dim=", "model.head.num_layers="}, sortedLike(c.Complete("model.h")))
 	assert.Subset(t, c.Complete("model"), []string{"model=", "model.accept_license=", "model.train_cfg.rpn.sampler.num=", "model.weights=", "model/timm="})
-	assert.Equal(t, []string{"model=yolov8l", "model=yolov8m", "model=yolov8n", "model=yolov8s", "model=yolov8x"}, c.Complete("model=yolov8"))
+	assert.Equal(t, []string{"model=yolo11l", "model=yolo11m", "model=yolo11n", "model=yolo11s", "model=yolo11x"}, c.Complete("model=yolo11"))
 	assert.Equal(t, []string{"++training.precision=bf16"}, c.Complete("++training.precision=b"))
 }
 
@@ -96,13 +96,13 @@ func TestFiles(t *testing.T) {
 }
 
 func TestMultirun(t *testing.T) {
-	c, err := config.Compose(config.Options{Multirun: true, Overrides: []string{"model=glob(yolov8*,exclude=*x)", "training.epochs=1,2", "seed=7", "hydra.job.name=x"}})
+	c, err := config.Compose(config.Options{Multirun: true, Overrides: []string{"model=glob(yolo11*,exclude=*x)", "training.epochs=1,2", "seed=7", "hydra.job.name=x"}})
 	require.NoError(t, err)
 	jobs, err := c.Jobs(1)
 	require.NoError(t, err)
 	require.Len(t, jobs, 8)
-	assert.Equal(t, []string{"model=yolov8l", "training.epochs=1", "seed=7"}, jobs[0])
-	assert.Equal(t, []string{"model=yolov8l", "training.epochs=2", "seed=7"}, jobs[1])
+	assert.Equal(t, []string{"model=yolo11l", "training.epochs=1", "seed=7"}, jobs[0])
+	assert.Equal(t, []string{"model=yolo11l", "training.epochs=2", "seed=7"}, jobs[1])
 	assert.Equal(t, []string{"hydra.job.name=x"}, c.HydraOverrides())
 
 	_, err = config.Compose(config.Options{Overrides: []string{"training.epochs=1,2"}})

@@ -27,7 +27,7 @@ type Run struct {
 // beside the rest; the other kind does not look at it.
 type Model struct {
 	Framework     string   `yaml:"framework"`      // family: "yolo", "mmdet" or "classification"
-	Version       string   `yaml:"version"`        // of YOLO: "8" or "11"
+	Version       string   `yaml:"version"`        // of YOLO: "8", "11", "12" or "26"
 	Size          string   `yaml:"size"`           // of YOLO: "n", "s", "m", "l" or "x"
 	Architecture  string   `yaml:"architecture"`   // name or .yaml file; "" is made of the three above
 	Classes       int      `yaml:"classes"`        // number of classes; 0 takes it from the data or the weights

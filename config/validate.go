@@ -37,7 +37,7 @@ var choicesOf = map[string][]string{
 	"task":            {"", "detection", "classification"},
 	"model.framework": {"yolo", "mmdet", "classification"},
 	"model.norm":      {"auto", "train", "frozen"}, "training.schedule": {"", "1x", "2x"}, "evaluation.iou_type": {"bbox", "segm"},
-	"model.version":             {"8", "11"},
+	"model.version":             {"8", "11", "12", "26"},
 	"model.size":                {"n", "s", "m", "l", "x"},
 	"data.format":               {"auto", "wildata", "wildata_yolo", "coco", "yolo", "voc", "label_studio", "csv", "roi", "folder"},
 	"data.resize":               {"crop", "stretch", "fit"},
