@@ -125,23 +125,23 @@ func (l *Live) value(ctx context.Context, name string, d Distribution) (float64,
 	if d.Single() {
 		return single(d), nil
 	}
+	if !l.drawn {
+		err := l.sample(ctx, func(draft *Draft) (err error) {
+			l.relative, err = l.study.options.Sampler.Relative(ctx, draft)
+			l.drawn = err == nil
+			return err
+		})
+		if err != nil {
+			return 0, err
+		}
+	}
+	if p, ok := l.relative[name]; ok {
+		if err := Compatible(name, p.Dist, d); err != nil || d.Contains(p.Value) {
+			return p.Value, err
+		}
+	}
 	var out float64
 	err := l.sample(ctx, func(draft *Draft) (err error) {
-		if !l.drawn {
-			if l.relative, err = l.study.options.Sampler.Relative(ctx, draft); err != nil {
-				return err
-			}
-			l.drawn = true
-		}
-		if p, ok := l.relative[name]; ok {
-			if err := Compatible(name, p.Dist, d); err != nil {
-				return err
-			}
-			if d.Contains(p.Value) {
-				out = p.Value
-				return nil
-			}
-		}
 		out, err = l.study.options.Sampler.Independent(ctx, draft, name, d)
 		return err
 	})

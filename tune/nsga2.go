@@ -45,11 +45,7 @@ func (n *NSGA2) Relative(_ context.Context, d *Draft) (map[string]Param, error) 
 	if generation == 0 || len(parents) == 0 || len(space) == 0 {
 		return nil, nil
 	}
-	first := n.tournament(d.View, parents)
-	second := first
-	if n.rng.float() < n.Crossover {
-		second = n.tournament(d.View, parents)
-	}
+	first, second := n.choose(d.View, parents)
 	mutation := n.Mutation
 	if mutation == 0 {
 		mutation = 1 / max(1, float64(len(space)))
@@ -86,6 +82,18 @@ func (n *NSGA2) parentsOf(v *View) (generation int, parents []*Trial) {
 		}
 		parents = n.parents[g+1]
 	}
+}
+
+// choose finds two different parents, or for a child without crossover one, which
+// then stands for both.
+func (n *NSGA2) choose(v *View, parents []*Trial) (first, second *Trial) {
+	if n.rng.float() >= n.Crossover || len(parents) < 2 {
+		first = parents[n.rng.intN(len(parents))]
+		return first, first
+	}
+	first = n.tournament(v, parents)
+	others := slices.DeleteFunc(slices.Clone(parents), func(t *Trial) bool { return t == first })
+	return first, n.tournament(v, others)
 }
 
 // tournament is the better of two parents.

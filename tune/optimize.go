@@ -96,8 +96,8 @@ func (r *optimizing) next(ctx context.Context) (*Live, error) {
 	if err != nil || !r.more(v) {
 		return nil, err
 	}
-	t, err := r.study.Ask(ctx)
-	if err != nil || r.plan.Trials <= 0 {
+	t, err := r.study.ask(ctx, v)
+	if err != nil || r.plan.Trials <= 0 || t.Number() < r.plan.Trials {
 		return t, err
 	}
 	// another process may have begun the last one at the same moment: the later

@@ -5,7 +5,10 @@ package tune_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -384,4 +387,95 @@ func TestParityKilledWorker(t *testing.T) {
 			require.Equal(t, `"step-3"`, again.UserAttrs["checkpoint"])
 		})
 	}
+}
+
+// TestParityDashboard has optuna-dashboard show what we wrote, by its HTTP API.
+func TestParityDashboard(t *testing.T) {
+	program, ctx := tune.Pythons(t)[0], context.Background()
+	for _, s := range stores(t) {
+		t.Run(s.name, func(t *testing.T) {
+			name := named(t)
+			study := s.open(t, name, tune.Options{MetricNames: []string{"loss"}})
+			require.NoError(t, study.Optimize(ctx, tune.Plan{Trials: 12}, objective))
+			v, err := study.View(ctx)
+			require.NoError(t, err)
+			page := dashboard(t, filepath.Join(filepath.Dir(program), "optuna-dashboard"), strings.TrimPrefix(s.python, "journal:"))
+
+			var list struct {
+				Studies []struct {
+					ID   int    `json:"study_id"`
+					Name string `json:"study_name"`
+				} `json:"study_summaries"`
+			}
+			get(t, page+"/api/studies", &list)
+			id := -1
+			for _, found := range list.Studies {
+				if found.Name == name {
+					id = found.ID
+				}
+			}
+			require.NotEqual(t, -1, id)
+			var shown struct {
+				Trials []struct {
+					Number int
+					State  string
+					Values []float64
+					Params []struct {
+						Name  string
+						Value float64 `json:"param_internal_value"`
+					}
+					Reports []struct {
+						Step  int64
+						Value float64
+					} `json:"intermediate_values"`
+				}
+				Metrics []string `json:"objective_names"`
+			}
+			get(t, fmt.Sprintf("%s/api/studies/%d", page, id), &shown)
+			require.Equal(t, []string{"loss"}, shown.Metrics)
+			require.Len(t, shown.Trials, len(v.Trials))
+			for i, tr := range shown.Trials {
+				require.Equal(t, "Complete", tr.State)
+				require.Equal(t, v.Trials[i].Values, tr.Values)
+				require.Len(t, tr.Params, len(v.Trials[i].Params))
+				for _, p := range tr.Params {
+					require.Equal(t, v.Trials[i].Params[p.Name].Value, p.Value)
+				}
+				require.Len(t, tr.Reports, len(v.Trials[i].Reports))
+				for _, r := range tr.Reports {
+					require.Equal(t, v.Trials[i].Reports[r.Step], r.Value)
+				}
+			}
+		})
+	}
+}
+
+// dashboard starts one on a free port and returns its address.
+func dashboard(t *testing.T, program, store string) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	_, port, err := net.SplitHostPort(l.Addr().String())
+	require.NoError(t, errors.Join(err, l.Close()))
+	cmd := exec.Command(program, store, "--port", port)
+	require.NoError(t, cmd.Start())
+	t.Cleanup(func() {
+		require.NoError(t, cmd.Process.Kill())
+		require.Error(t, cmd.Wait(), "it was killed")
+	})
+	page := "http://127.0.0.1:" + port
+	require.Eventually(t, func() bool {
+		r, err := http.Get(page + "/api/meta")
+		return err == nil && r.Body.Close() == nil
+	}, 2*time.Minute, 200*time.Millisecond)
+	return page
+}
+
+func get(t *testing.T, address string, into any) {
+	t.Helper()
+	r, err := http.Get(address)
+	require.NoError(t, err)
+	defer r.Body.Close()
+	require.Equal(t, http.StatusOK, r.StatusCode)
+	require.NoError(t, json.NewDecoder(r.Body).Decode(into))
 }

@@ -172,7 +172,16 @@ func (s *Study) Ask(ctx context.Context) (*Live, error) {
 	if err := s.bury(ctx); err != nil {
 		return nil, err
 	}
-	t, err := s.claim(ctx)
+	v, err := s.View(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return s.ask(ctx, v)
+}
+
+// ask begins a trial on a fresh view of the study.
+func (s *Study) ask(ctx context.Context, v *View) (*Live, error) {
+	t, err := s.claim(ctx, v)
 	if err != nil {
 		return nil, err
 	}
@@ -186,11 +195,7 @@ func (s *Study) Ask(ctx context.Context) (*Live, error) {
 }
 
 // claim takes the oldest waiting trial, nil where there is none.
-func (s *Study) claim(ctx context.Context) (*Trial, error) {
-	v, err := s.View(ctx)
-	if err != nil {
-		return nil, err
-	}
+func (s *Study) claim(ctx context.Context, v *View) (*Trial, error) {
 	for _, t := range v.Trials {
 		if t.State != Waiting {
 			continue

@@ -21,7 +21,7 @@ from scipy.stats import mannwhitneyu
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 S = optuna.samplers
 SEEDS = 20
-TRIALS = {"cmaes": 400, "nsga2": 1000, "gp": 50, "qmc": 256}
+TRIALS = {"cmaes": 400, "nsga2": 500, "gp": 50, "qmc": 256}
 SAMPLERS = {
     # ours keep a margin for integers by default: so does the peer where there are any
     "cmaes": lambda seed, problem: S.CmaEsSampler(seed=seed, with_margin=problem == "mixed", warn_independent_sampling=False),

@@ -76,11 +76,16 @@ func (d *Dialect) bind(query string) string {
 	return b.String()
 }
 
-// insertOrSet is an INSERT that changes the last columns of a row that exists.
+// insertOrSet is an INSERT of one row that changes the last columns of a row that
+// exists.
 func (d *Dialect) insertOrSet(table string, unique []string, set ...string) string {
-	columns := append(append([]string{}, unique...), set...)
-	marks := strings.TrimSuffix(strings.Repeat("?, ", len(columns)), ", ")
-	return fmt.Sprintf("INSERT INTO %s (%s) VALUES (%s)", table, strings.Join(columns, ", "), marks) + d.orSet(unique, set...)
+	return insert(table, 1, append(append([]string{}, unique...), set...)...) + d.orSet(unique, set...)
+}
+
+// insert is an INSERT of n rows.
+func insert(table string, n int, columns ...string) string {
+	row := "(" + strings.TrimSuffix(strings.Repeat("?, ", len(columns)), ", ") + ")"
+	return fmt.Sprintf("INSERT INTO %s (%s) VALUES %s", table, strings.Join(columns, ", "), strings.TrimSuffix(strings.Repeat(row+", ", n), ", "))
 }
 
 // orSet ends an INSERT: a row that exists takes the new one's columns.

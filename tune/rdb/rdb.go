@@ -31,8 +31,8 @@ type Storage struct {
 	dialect Dialect
 	owned   bool // Close closes db
 
-	mu       sync.Mutex
-	finished map[int64]map[int64]*tune.Trial // by study and trial: they do not change any more
+	mu      sync.Mutex
+	settled map[int64]*settled // by study
 }
 
 var (
@@ -43,7 +43,7 @@ var (
 // Open takes a database and makes Optuna's tables where they are absent. The
 // handle stays the caller's. A schema of another revision is refused.
 func Open(ctx context.Context, db *sql.DB, dialect Dialect) (*Storage, error) {
-	s := &Storage{db: db, dialect: dialect, finished: map[int64]map[int64]*tune.Trial{}}
+	s := &Storage{db: db, dialect: dialect, settled: map[int64]*settled{}}
 	const tries = 10
 	for try := 1; ; try++ {
 		var found string

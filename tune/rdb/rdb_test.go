@@ -115,3 +115,44 @@ func TestPlaceholders(t *testing.T) {
 	require.Equal(t, "a = $1 AND b = $2", Postgres.bind("a = ? AND b = ?"))
 	require.Equal(t, "a = ?", MySQL.bind("a = ?"))
 }
+
+// FuzzForeignRows reads what another program may have put into the columns.
+func FuzzForeignRows(f *testing.F) {
+	const date = "2026-01-02 03:04:05.000006"
+	f.Add("RUNNING", date, 0.5, `{"name": "FloatDistribution", "attributes": {"step": null, "low": 0.0, "high": 1.0, "log": false}}`, "FINITE", `"x"`, int64(3))
+	f.Add("COMPLETE", "2026-01-02", -1.0, `{"name": "CategoricalDistribution", "attributes": {"choices": [1, null]}}`, "INF_NEG", "[1", int64(-1))
+	f.Add("PRUNED", "", 1e300, `{"name": "IntDistribution", "attributes": {"log": true, "step": 1, "low": 1, "high": 9}}`, "NAN", "{}", int64(1)<<62)
+	ctx := context.Background()
+	s, err := OpenSQLite(ctx, filepath.Join(f.TempDir(), "fuzz.db"))
+	require.NoError(f, err)
+	f.Cleanup(func() { require.NoError(f, s.Close()) })
+	_, err = s.db.Exec("PRAGMA synchronous = OFF")
+	require.NoError(f, err)
+	f.Fuzz(func(t *testing.T, state, date string, value float64, dist, kind, json string, step int64) {
+		for _, row := range []struct {
+			insert string
+			args   []any
+		}{
+			{"studies (study_id, study_name) VALUES (1, 's')", nil},
+			{"study_directions (study_direction_id, direction, study_id, objective) VALUES (1, 'MINIMIZE', 1, 0)", nil},
+			{"trials (trial_id, number, study_id, state, datetime_start, datetime_complete) VALUES (1, 0, 1, ?, ?, ?)", []any{state, date, date}},
+			{"trial_params (param_id, trial_id, param_name, param_value, distribution_json) VALUES (1, 1, 'x', ?, ?)", []any{value, dist}},
+			{"trial_values (trial_value_id, trial_id, objective, value, value_type) VALUES (1, 1, 0, ?, ?)", []any{value, kind}},
+			{"trial_intermediate_values (trial_intermediate_value_id, trial_id, step, intermediate_value, intermediate_value_type) VALUES (1, 1, ?, ?, ?)", []any{step, value, kind}},
+			{`trial_system_attributes (trial_system_attribute_id, trial_id, "key", value_json) VALUES (1, 1, 'constraints', ?)`, []any{json}},
+		} {
+			_, err := s.db.Exec("INSERT OR REPLACE INTO "+row.insert, row.args...)
+			require.NoError(t, err)
+		}
+		clear(s.settled)
+		trials, err := s.Trials(ctx, 1)
+		if err != nil {
+			return
+		}
+		require.Len(t, trials, 1)
+		trials[0].External()
+		trials[0].Violation()
+		v := &tune.View{Study: "s", Directions: []tune.Direction{tune.Minimize}, Trials: trials}
+		v.Best()
+	})
+}

@@ -64,7 +64,7 @@ func (s *Storage) DeleteStudy(ctx context.Context, study int64) error {
 	})
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	delete(s.finished, study)
+	delete(s.settled, study)
 	return err
 }
 

@@ -120,27 +120,82 @@ func (s *Storage) Update(ctx context.Context, trial int64, changes ...tune.Chang
 	})
 }
 
+// write makes changes, with one statement for each kind.
 func (s *Storage) write(ctx context.Context, tx *sql.Tx, trial int64, changes ...tune.Change) error {
+	var params, reports, user, system rows
+	var states []tune.Change
 	for _, c := range changes {
-		var err error
 		switch c.Kind {
 		case tune.SetParam:
-			var json string
-			if json, err = tune.MarshalDistribution(c.Dist); err == nil {
-				_, err = s.exec(ctx, tx, s.dialect.insertOrSet("trial_params", []string{"trial_id", "param_name"}, "param_value", "distribution_json"), trial, c.Key, c.Value, json)
+			json, err := tune.MarshalDistribution(c.Dist)
+			if err != nil {
+				return err
 			}
+			params.set(c.Key, trial, c.Key, c.Value, json)
 		case tune.SetReport:
-			value, kind := typed(c.Value)
-			// the first value of a step counts: the row that exists stays
-			query := "INSERT INTO trial_intermediate_values (trial_id, step, intermediate_value, intermediate_value_type) VALUES (?, ?, ?, ?)" + s.dialect.orKeep("trial_id", "step")
-			_, err = s.exec(ctx, tx, query, trial, c.Step, value, kind)
-		case tune.SetUserAttr, tune.SetSystemAttr:
-			table := attributes("trial", c.Kind == tune.SetSystemAttr)
-			_, err = s.exec(ctx, tx, s.dialect.insertOrSet(table, []string{"trial_id", s.dialect.key}, "value_json"), trial, c.Key, c.JSON)
+			if value, kind := typed(c.Value); !reports.has(c.Step) { // the first value of a step counts
+				reports.set(c.Step, trial, c.Step, value, kind)
+			}
+		case tune.SetUserAttr:
+			user.set(c.Key, trial, c.Key, c.JSON)
+		case tune.SetSystemAttr:
+			system.set(c.Key, trial, c.Key, c.JSON)
 		case tune.SetState:
-			err = s.writeState(ctx, tx, trial, c)
+			states = append(states, c)
 		}
-		if err != nil {
+	}
+	d := &s.dialect
+	ofKey := []string{"trial_id", d.key}
+	for _, p := range []struct {
+		rows            rows
+		table, conflict string
+		columns         []string
+	}{
+		{params, "trial_params", d.orSet([]string{"trial_id", "param_name"}, "param_value", "distribution_json"), []string{"trial_id", "param_name", "param_value", "distribution_json"}},
+		{reports, "trial_intermediate_values", d.orKeep("trial_id", "step"), []string{"trial_id", "step", "intermediate_value", "intermediate_value_type"}},
+		{user, attributes("trial", false), d.orSet(ofKey, "value_json"), append(ofKey, "value_json")},
+		{system, attributes("trial", true), d.orSet(ofKey, "value_json"), append(ofKey, "value_json")},
+	} {
+		if err := s.insertRows(ctx, tx, p.rows, p.table, p.conflict, p.columns...); err != nil {
+			return err
+		}
+	}
+	for _, c := range states {
+		if err := s.writeState(ctx, tx, trial, c); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// rows are those of one table to insert, one for each key.
+type rows struct {
+	at   map[any]int
+	rows [][]any
+}
+
+func (r *rows) has(key any) bool {
+	_, ok := r.at[key]
+	return ok
+}
+
+// set takes a row in the place of an earlier one of its key.
+func (r *rows) set(key any, row ...any) {
+	if r.has(key) {
+		r.rows[r.at[key]] = row
+		return
+	}
+	if r.at == nil {
+		r.at = map[any]int{}
+	}
+	r.at[key] = len(r.rows)
+	r.rows = append(r.rows, row)
+}
+
+func (s *Storage) insertRows(ctx context.Context, tx *sql.Tx, r rows, table, conflict string, columns ...string) error {
+	const most = 200 // databases bound the number of placeholders
+	for part := range slices.Chunk(r.rows, most) {
+		if _, err := s.exec(ctx, tx, insert(table, len(part), columns...)+conflict, slices.Concat(part...)...); err != nil {
 			return err
 		}
 	}
@@ -148,17 +203,20 @@ func (s *Storage) write(ctx context.Context, tx *sql.Tx, trial int64, changes ..
 }
 
 func (s *Storage) writeState(ctx context.Context, tx *sql.Tx, trial int64, c tune.Change) error {
+	var values rows
 	for i, v := range c.Values {
 		value, kind := typed(v)
-		if _, err := s.exec(ctx, tx, s.dialect.insertOrSet("trial_values", []string{"trial_id", "objective"}, "value", "value_type"), trial, i, value, kind); err != nil {
-			return err
-		}
+		values.set(i, trial, i, value, kind)
+	}
+	err := s.insertRows(ctx, tx, values, "trial_values", s.dialect.orSet([]string{"trial_id", "objective"}, "value", "value_type"), "trial_id", "objective", "value", "value_type")
+	if err != nil {
+		return err
 	}
 	column := "datetime_complete"
 	if c.State == tune.Running {
 		column = "datetime_start"
 	}
-	_, err := s.exec(ctx, tx, "UPDATE trials SET state = ?, "+column+" = ? WHERE trial_id = ?", c.State.String(), stamp(c.Time), trial)
+	_, err = s.exec(ctx, tx, "UPDATE trials SET state = ?, "+column+" = ? WHERE trial_id = ?", c.State.String(), stamp(c.Time), trial)
 	return err
 }
 
@@ -197,10 +255,13 @@ func (s *Storage) beat(ctx context.Context, q querier, trial int64) error {
 
 // Stale implements tune.Heartbeater.
 func (s *Storage) Stale(ctx context.Context, study int64, grace time.Duration) ([]int64, error) {
+	s.mu.Lock()
+	after := s.settledOf(study).last()
+	s.mu.Unlock()
 	var out []int64
-	query := "SELECT t.trial_id FROM trials t JOIN trial_heartbeats h ON h.trial_id = t.trial_id WHERE t.study_id = ? AND t.state = 'RUNNING' AND " +
+	query := "SELECT t.trial_id FROM trials t JOIN trial_heartbeats h ON h.trial_id = t.trial_id WHERE t.study_id = ? AND t.trial_id > ? AND t.state = 'RUNNING' AND " +
 		fmt.Sprintf(s.dialect.age, "h.heartbeat") + " > ?"
-	err := s.each(ctx, s.db, query, []any{study, grace.Seconds()}, func(scan func(...any) error) error {
+	err := s.each(ctx, s.db, query, []any{study, after, grace.Seconds()}, func(scan func(...any) error) error {
 		var id int64
 		err := scan(&id)
 		out = append(out, id)
@@ -209,52 +270,71 @@ func (s *Storage) Stale(ctx context.Context, study int64, grace time.Duration) (
 	return out, err
 }
 
+// settled are a study's finished trials that were read: they do not change any more.
+type settled struct {
+	first []*tune.Trial         // numbers 0, 1, 2 … without a gap
+	later map[int64]*tune.Trial // those behind a trial that is not finished, by ID
+}
+
+func (s *Storage) settledOf(study int64) *settled {
+	out := s.settled[study]
+	if out == nil {
+		out = &settled{later: map[int64]*tune.Trial{}}
+		s.settled[study] = out
+	}
+	return out
+}
+
+// last is the ID up to which nothing changes; 0 where that is none.
+func (k *settled) last() int64 {
+	if len(k.first) == 0 {
+		return 0
+	}
+	return k.first[len(k.first)-1].ID
+}
+
+// take keeps the finished ones of all trials of the study, by number.
+func (k *settled) take(all []*tune.Trial) {
+	for i := len(k.first); i < len(all); i++ {
+		switch t := all[i]; {
+		case !t.State.Finished():
+		case t.Number == len(k.first) && i == len(k.first):
+			k.first = append(k.first, t)
+			delete(k.later, t.ID)
+		default:
+			k.later[t.ID] = t
+		}
+	}
+}
+
 // Trials implements tune.Storage.
 func (s *Storage) Trials(ctx context.Context, study int64) ([]*tune.Trial, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	known := s.finished[study]
-	if known == nil {
-		known = map[int64]*tune.Trial{}
-		s.finished[study] = known
-	}
+	known := s.settledOf(study)
 	all, fresh, err := s.heads(ctx, study, known)
+	if err == nil {
+		err = s.bodies(ctx, fresh)
+	}
 	if err != nil {
 		return nil, err
 	}
-	if err := s.bodies(ctx, study, fresh); err != nil {
-		return nil, err
-	}
-	for id, t := range fresh {
-		if t.State.Finished() {
-			known[id] = t
-		}
-	}
+	known.take(all)
 	return all, nil
 }
 
-// heads reads the trials that are not known; fresh are those, by ID.
-func (s *Storage) heads(ctx context.Context, study int64, known map[int64]*tune.Trial) (all []*tune.Trial, fresh map[int64]*tune.Trial, err error) {
-	// the known ones are most often a prefix: read from its end on
-	after := int64(0)
-	ids := slices.Sorted(maps.Keys(known))
-	for i, id := range ids {
-		if known[id].Number != i {
-			break
-		}
-		after = id
-		all = append(all, known[id])
-	}
-	fresh = map[int64]*tune.Trial{}
+// heads lists all trials; fresh are those of which only the head is read, by ID.
+func (s *Storage) heads(ctx context.Context, study int64, known *settled) (all []*tune.Trial, fresh map[int64]*tune.Trial, err error) {
+	all, fresh = slices.Clone(known.first), map[int64]*tune.Trial{}
 	query := "SELECT trial_id, number, state, datetime_start, datetime_complete FROM trials WHERE study_id = ? AND trial_id > ? ORDER BY trial_id"
-	err = s.each(ctx, s.db, query, []any{study, after}, func(scan func(...any) error) error {
+	err = s.each(ctx, s.db, query, []any{study, known.last()}, func(scan func(...any) error) error {
 		t := &tune.Trial{}
 		var state string
 		var start, end any
 		if err := scan(&t.ID, &t.Number, &state, &start, &end); err != nil {
 			return err
 		}
-		if k := known[t.ID]; k != nil {
+		if k := known.later[t.ID]; k != nil {
 			all = append(all, k)
 			return nil
 		}
@@ -287,29 +367,35 @@ func readTime(v any) (time.Time, error) {
 }
 
 // bodies reads what belongs to the fresh trials.
-func (s *Storage) bodies(ctx context.Context, study int64, fresh map[int64]*tune.Trial) error {
-	if len(fresh) == 0 {
-		return nil
+func (s *Storage) bodies(ctx context.Context, fresh map[int64]*tune.Trial) error {
+	const most = 200                        // databases bound the number of placeholders
+	dists := map[string]tune.Distribution{} // most trials share them
+	for ids := range slices.Chunk(slices.Sorted(maps.Keys(fresh)), most) {
+		if err := s.bodiesOf(ctx, ids, fresh, dists); err != nil {
+			return err
+		}
 	}
-	first := slices.Min(slices.Collect(maps.Keys(fresh)))
-	var id int64
+	return nil
+}
+
+func (s *Storage) bodiesOf(ctx context.Context, ids []int64, fresh map[int64]*tune.Trial, dists map[string]tune.Distribution) error {
+	var id, step int64
+	var key, text string
+	var value sql.NullFloat64
+	args := make([]any, len(ids))
+	for i, x := range ids {
+		args[i] = x
+	}
+	among := " WHERE trial_id IN (" + strings.TrimSuffix(strings.Repeat("?, ", len(ids)), ", ") + ") ORDER BY trial_id"
 	read := func(columns, table, order string, into []any, add func(t *tune.Trial) error) error {
-		query := "SELECT c.trial_id, " + columns + " FROM " + table + " c JOIN trials t ON t.trial_id = c.trial_id WHERE t.study_id = ? AND c.trial_id >= ? ORDER BY c.trial_id" + order
-		return s.each(ctx, s.db, query, []any{study, first}, func(scan func(...any) error) error {
+		return s.each(ctx, s.db, "SELECT trial_id, "+columns+" FROM "+table+among+order, args, func(scan func(...any) error) error {
 			if err := scan(append([]any{&id}, into...)...); err != nil {
 				return err
 			}
-			if t := fresh[id]; t != nil {
-				return add(t)
-			}
-			return nil
+			return add(fresh[id])
 		})
 	}
-	var key, text string
-	var value sql.NullFloat64
-	var step int64
-	dists := map[string]tune.Distribution{} // most trials share them
-	err := read("c.param_name, c.param_value, c.distribution_json", "trial_params", "", []any{&key, &value, &text}, func(t *tune.Trial) error {
+	err := read("param_name, param_value, distribution_json", "trial_params", "", []any{&key, &value, &text}, func(t *tune.Trial) error {
 		d := dists[text]
 		if d == nil {
 			var err error
@@ -322,13 +408,13 @@ func (s *Storage) bodies(ctx context.Context, study int64, fresh map[int64]*tune
 		return nil
 	})
 	if err == nil {
-		err = read("c.value, c.value_type", "trial_values", ", c.objective", []any{&value, &text}, func(t *tune.Trial) error {
+		err = read("value, value_type", "trial_values", ", objective", []any{&value, &text}, func(t *tune.Trial) error {
 			t.Values = append(t.Values, untyped(value, text))
 			return nil
 		})
 	}
 	if err == nil {
-		err = read("c.step, c.intermediate_value, c.intermediate_value_type", "trial_intermediate_values", "", []any{&step, &value, &text}, func(t *tune.Trial) error {
+		err = read("step, intermediate_value, intermediate_value_type", "trial_intermediate_values", "", []any{&step, &value, &text}, func(t *tune.Trial) error {
 			t.Apply(tune.Change{Kind: tune.SetReport, Step: step, Value: untyped(value, text)})
 			return nil
 		})
@@ -337,7 +423,7 @@ func (s *Storage) bodies(ctx context.Context, study int64, fresh map[int64]*tune
 		if err != nil {
 			return err
 		}
-		err = read("c."+s.dialect.key+", c.value_json", attributes("trial", kind == tune.SetSystemAttr), "", []any{&key, &text}, func(t *tune.Trial) error {
+		err = read(s.dialect.key+", value_json", attributes("trial", kind == tune.SetSystemAttr), "", []any{&key, &text}, func(t *tune.Trial) error {
 			t.Apply(tune.Change{Kind: kind, Key: key, JSON: text})
 			return nil
 		})
