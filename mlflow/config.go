@@ -69,6 +69,13 @@ func DefaultConfig() Config {
 	return c
 }
 
+// Registering returns the settings with Register set: the best checkpoint of the
+// training becomes a new version of that model.
+func (c Config) Registering(model string) Config {
+	c.Register = model
+	return c
+}
+
 // experimentIDPrefix marks an experiment that is named by its id.
 const experimentIDPrefix = "id:"
 
