@@ -78,6 +78,7 @@ func (a Assignment) apply(m *vision.Matcher, s *vision.Sampler) {
 func (p Proposals) apply(to *rcnn.Proposals) {
 	put(&to.Before, p.Before)
 	put(&to.After, p.After)
+	put(&to.NMS, p.NMS)
 }
 
 // pyramids are the detectors of packages rcnn and dense.
@@ -165,8 +166,6 @@ func (s Settings) pyramid(classes []string, weights wildtrain.State, license str
 	p.RPN.apply(&cfg.RPN.Matcher, &cfg.RPN.Sampler)
 	p.Train.apply(&cfg.RPN.Train)
 	p.Test.apply(&cfg.RPN.Test)
-	put(&cfg.RPN.NMS, p.Train.NMS)
-	put(&cfg.RPN.NMS, p.Test.NMS)
 	p.RCNN.apply(&cfg.Stages[0].Matcher, &cfg.Stages[0].Sampler)
 	for i := range cfg.Stages[1:] { // later stages keep their overlaps
 		p.RCNN.apply(new(vision.Matcher), &cfg.Stages[i+1].Sampler)

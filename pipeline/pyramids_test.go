@@ -17,7 +17,10 @@ func TestFasterRCNNGoesTheWholeWay(t *testing.T) {
 	ctx := context.Background()
 	var e Env
 	s := tiny(t)
-	s.Model.Architecture, s.Loop.Epochs, s.Loop.NominalBatch = "fasterrcnn_resnet18_fpn", 1, 0
+	s.Model.Architecture, s.Loop.Epochs, s.Loop.NominalBatch, s.Loop.ValidateEvery = "fasterrcnn_resnet18_fpn", 1, 0, 0
+	few := 16 // regions that teach: the box head's layers take the time
+	s.Model.Pyramid.RCNN.Count = &few
+	s.Model.Pyramid.Test.After = &few
 	out, err := e.Train(ctx, s)
 	require.NoError(t, err)
 	require.Equal(t, 1, out.Progress.Epoch)
@@ -30,6 +33,7 @@ func TestFasterRCNNGoesTheWholeWay(t *testing.T) {
 
 	use := DefaultSettings()
 	use.Model = Model{Weights: out.Dir}
+	use.Model.Pyramid = s.Model.Pyramid
 	use.Data, use.Hardware = s.Data, s.Hardware
 	info, err := e.Info(use)
 	require.NoError(t, err)

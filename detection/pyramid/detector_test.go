@@ -9,6 +9,7 @@ import (
 
 	"github.com/wildtrain/sdk/detection"
 	"github.com/wildtrain/sdk/detection/pyramid"
+	"github.com/wildtrain/sdk/internal/rle"
 	"github.com/wildtrain/sdk/torch"
 	"github.com/wildtrain/sdk/wildtrain"
 )
@@ -114,6 +115,27 @@ func TestPicturesOfTheirOwnSize(t *testing.T) {
 		}
 		require.Greater(t, right, 0.75*float64(samples[i].Width), "%s: boxes are in the picture's own pixels", one.ID)
 		require.Greater(t, bottom, 0.75*float64(samples[i].Height), one.ID)
+	}
+}
+
+// Masks come as runs in the original picture, within their boxes, also where the
+// batch shows it smaller.
+func TestMasksAreInTheOriginal(t *testing.T) {
+	m := build(t, "maskrcnn_resnet18_fpn", 3, same)
+	m.Postprocess(detection.Postprocess{Conf: 0, IoU: 0.9, MaxDet: 10})
+	b := batch()
+	for i := range b.Samples { // of 192×128 px, shown at half the size
+		b.Samples[i].Width, b.Samples[i].Height, b.Samples[i].Place = 192, 128, wildtrain.Scaling(0.5, 0.5)
+	}
+	p, err := m.Predict(t.Context(), b)
+	require.NoError(t, err)
+	require.NotEmpty(t, p[0].Objects)
+	for _, o := range p[0].Objects {
+		require.NotNil(t, o.Mask)
+		require.Equal(t, []int{128, 192}, []int{o.Mask.Height, o.Mask.Width})
+		x, y, w, h := (*rle.Mask)(o.Mask).Box()
+		const soft = 8 // the mask's edge may lie a cell outside of its box
+		require.True(t, w == 0 || float64(x) > o.Box.X1-soft && float64(y) > o.Box.Y1-soft && float64(x+w) < o.Box.X2+soft && float64(y+h) < o.Box.Y2+soft)
 	}
 }
 

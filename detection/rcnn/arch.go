@@ -72,7 +72,7 @@ func (c *Config) mobile(small bool) {
 	c.RPN.Anchors.Sizes = [][]float64{sizes, sizes, sizes}
 	if c.RPN.Score = 0.05; small {
 		c.Transform.MinSize, c.Transform.MaxSize, c.InputSize = 320, 640, 320
-		c.RPN.Test = Proposals{150, 150}
+		c.RPN.Test.Before, c.RPN.Test.After = 150, 150
 	}
 }
 

@@ -26,13 +26,15 @@ type RPN struct {
 	Sampler vision.Sampler
 	Train   Proposals
 	Test    Proposals
-	NMS     float64
 	Score   float64 // least objectness of a proposal
 	Beta    float64 // of the smooth L1 loss; 0 for L1
 }
 
 // Proposals are how many boxes the RPN passes on.
-type Proposals struct{ Before, After int } // per level before, per picture after suppression
+type Proposals struct {
+	Before, After int     // per level before, per picture after suppression
+	NMS           float64 // overlap above which the weaker of two boxes of a level goes
+}
 
 // Stage are the settings of one box head.
 type Stage struct {
@@ -51,7 +53,7 @@ func defaultRPN() RPN {
 	return RPN{
 		Anchors: vision.Anchors{Sizes: [][]float64{{32}, {64}, {128}, {256}, {512}}, Ratios: []float64{0.5, 1, 2}}, Convs: 1,
 		Matcher: vision.Matcher{High: 0.7, Low: 0.3, LowQuality: true}, Sampler: vision.Sampler{Count: 256, Positive: 0.5},
-		Train: Proposals{2000, 2000}, Test: Proposals{1000, 1000}, NMS: 0.7, Beta: smoothness,
+		Train: Proposals{2000, 2000, 0.7}, Test: Proposals{1000, 1000, 0.7}, Beta: smoothness,
 	}
 }
 
@@ -92,9 +94,9 @@ func (c Config) Validate() error {
 	}
 	share("RPN", c.RPN.Matcher, c.RPN.Sampler)
 	check(c.RPN.Convs > 0, "RPN: no convolutions")
-	check(c.RPN.NMS >= 0 && c.RPN.NMS <= 1, "RPN: IoU threshold %g is not in 0..1", c.RPN.NMS)
 	for _, p := range []Proposals{c.RPN.Train, c.RPN.Test} {
 		check(p.Before > 0 && p.After > 0, "RPN: %d and %d proposals, must be positive", p.Before, p.After)
+		check(p.NMS >= 0 && p.NMS <= 1, "RPN: IoU threshold %g is not in 0..1", p.NMS)
 	}
 	check(c.Pool.Size > 0, "regions of %d cells", c.Pool.Size)
 	check(len(c.Stages) > 0, "no box head")

@@ -76,7 +76,7 @@ func (p *rpn) proposals(from *proposing, im *pyramid.Images, count Proposals) []
 			box = vision.Clip(box, float64(size.Height), float64(size.Width))
 			keep := large(box, smallest).And(score.GreaterEqualScalar(p.cfg.Score)).NonZero().Squeeze(1)
 			box, score, level = box.IndexSelect(0, keep), score.IndexSelect(0, keep), level.IndexSelect(0, keep)
-			return box.IndexSelect(0, vision.BatchedNMS(box, score, level, p.cfg.NMS, count.After))
+			return box.IndexSelect(0, vision.BatchedNMS(box, score, level, count.NMS, count.After))
 		})
 	}
 	return out
