@@ -320,7 +320,7 @@ type Finding struct {
 	Conf          float64 `yaml:"conf"`           // lowest score of a detection
 	IoU           float64 `yaml:"iou"`            // overlap above which the weaker of two boxes is suppressed
 	OverlapMetric string  `yaml:"overlap_metric"` // how that is measured: "iou", or "ios" for intersection over the smaller
-	NMS           string  `yaml:"nms"`            // suppression: "hard", or soft, where scores are lowered: "linear", "gaussian"
+	NMS           string  `yaml:"nms"`            // suppression: "hard", or soft, where scores are lowered: "linear", "gaussian"; "none": the head of YOLO26 that needs none
 	Sigma         float64 `yaml:"sigma"`          // of gaussian
 	AgnosticNMS   bool    `yaml:"agnostic_nms"`   // boxes of different classes suppress each other
 	MultiLabel    bool    `yaml:"multi_label"`    // a box may count for each class above conf, else for its best one
