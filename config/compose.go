@@ -126,6 +126,11 @@ func Compose(o Options) (*Config, error) {
 		}
 		return c.full.child("hydra")
 	}
+	if !o.Foreign {
+		if err := c.migratePrimary(); err != nil {
+			return nil, err
+		}
+	}
 	if err := c.searchPath(&o); err != nil {
 		return nil, err
 	}
@@ -238,6 +243,9 @@ func (c *Config) compose(o *Options) error {
 	}
 	if err := c.mergeFiles(eval); err != nil {
 		return err
+	}
+	if !c.foreign {
+		c.adopt()
 	}
 	for _, x := range groups.values {
 		if err := c.apply(x, eval); err != nil {
@@ -381,9 +389,13 @@ func (c *Config) apply(o *Override, eval *evaluator) error {
 // schema knows it, even if no file writes it.
 func (c *Config) set(o *Override, p *place, eval *evaluator, fail func(error) error) error {
 	ours := !c.foreign && !o.hydra()
-	force := o.Op == Add || o.Op == ForceAdd || ours && inSchema(o.Key)
+	foreign := ours && !inSchema(o.Key) && adopts(o.Key)
+	force := o.Op == Add || o.Op == ForceAdd || foreign || ours && inSchema(o.Key)
 	err := eval.update(c.full, o.Key, o.value, p, force)
 	if err == nil {
+		if foreign || ours && o.Key == "model.freeze" {
+			c.adopt()
+		}
 		return nil
 	}
 	x := fail(err).(*Error)

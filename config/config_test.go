@@ -61,6 +61,9 @@ func TestShippedTreeIsTheDefault(t *testing.T) {
 	assert.Empty(t, run.Data.Curriculum.Ratios)
 	assert.Empty(t, run.Data.Curriculum.Epochs)
 	run.Data.Curriculum.Ratios, run.Data.Curriculum.Epochs = nil, nil
+	assert.Empty(t, run.Data.Curriculum.Freeze)
+	assert.Empty(t, run.Data.Curriculum.LR0s)
+	run.Data.Curriculum.Freeze, run.Data.Curriculum.LR0s = nil, nil
 	assert.Empty(t, run.Data.Sampler.Weights)
 	run.Data.Sampler.Weights = nil
 	for _, m := range []*map[string]string{&run.Model.Parents, &run.Data.Rename, &run.Tracking.Tags, &run.Tune.Params} {

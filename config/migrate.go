@@ -16,9 +16,9 @@ type Moved struct {
 	Line int
 }
 
-// Migration is the reference's configuration file in the form of this SDK.
+// Migration is another program's configuration file in the form of this SDK.
 type Migration struct {
-	Kind    string // what the file was: detection, classification, evaluation, …
+	Kind    string // what the file was: detection, classification, ultralytics, …
 	YAML    string // to be used as a primary configuration
 	Mapped  []Moved
 	Dropped []Moved
@@ -41,8 +41,8 @@ func (m *Migration) String() string {
 	return b.String()
 }
 
-// Migrate reads a YAML file of the Python WildTrain and writes the configuration
-// that means the same here. name is for errors. Every key is mapped or dropped
+// Migrate reads a YAML file of the Python WildTrain, or one of Ultralytics'
+// arguments (args.yaml), and writes the configuration that means the same here. name is for errors. Every key is mapped or dropped
 // with a reason; keys that the reference's schemas do not know are reported too
 // (the reference dropped them without a word).
 func Migrate(name string, data []byte) (*Migration, error) {
@@ -50,6 +50,10 @@ func Migrate(name string, data []byte) (*Migration, error) {
 	if err != nil {
 		return nil, err
 	}
+	return migrate(root)
+}
+
+func migrate(root *Node) (*Migration, error) {
 	if root.kind != Dict {
 		return nil, errorAt(root, "a configuration must be a mapping")
 	}
@@ -59,7 +63,7 @@ func Migrate(name string, data []byte) (*Migration, error) {
 	}
 	m := &Migration{Kind: kindOf(root)}
 	if m.Kind == "" {
-		return nil, errorAt(root, "this is none of the reference's configurations (known: %s)", strings.Join(migrationKinds(), ", "))
+		return nil, errorAt(root, "this is none of the reference's or Ultralytics' configurations (known: %s)", strings.Join(migrationKinds(), ", "))
 	}
 	out := newDict(nil)
 	defaults := newList(nil)
@@ -67,6 +71,9 @@ func Migrate(name string, data []byte) (*Migration, error) {
 	defaults.push(newNode(String, "_self_", nil))
 	out.set("defaults", defaults)
 	w := &migrator{m: m, old: resolved, rules: slices.Concat(migrationRules[m.Kind], migrationRules["any"]), out: out}
+	if m.Kind == "ultralytics" && resolved.child("mode") != nil && resolved.child("mode").Text() == "predict" {
+		w.looking()
+	}
 	w.walk(resolved, "")
 	for _, c := range migrationConstants[m.Kind] {
 		v, err := fromValue(c.value, nil)
@@ -101,6 +108,7 @@ var kindMarks = []struct {
 	{"classification evaluation", []string{"classifier"}},
 	{"detection", []string{"use_custom_yolo"}}, {"detection", []string{"train", "dataset.data_cfg"}}, {"detection", []string{"train", "model.architecture_file"}}, {"detection", []string{"train.imgsz"}}, {"detection", []string{"train.lr0"}},
 	{"classification", []string{"model.backbone"}}, {"classification", []string{"dataset.dataset_type"}},
+	{"ultralytics", []string{"imgsz"}}, {"ultralytics", []string{"lr0"}}, {"ultralytics", []string{"epochs", "data"}}, {"ultralytics", []string{"task", "mode"}},
 }
 
 func kindOf(root *Node) string {
@@ -131,6 +139,7 @@ type migrationRule struct {
 	param          string
 	when           string
 	change         func(*Node) (*Node, string)
+	spread         func(*Node) ([]setting, string) // in the place of "to": several keys
 }
 
 type migrator struct {
@@ -159,7 +168,7 @@ func (w *migrator) walk(n *Node, head string) {
 		case r.when != "" && w.off(r.when):
 			moved.Note = "switched off by " + r.when
 			w.m.Dropped = append(w.m.Dropped, moved)
-		case r.to == "" && r.param == "":
+		case r.to == "" && r.param == "" && r.spread == nil:
 			moved.Note = r.note
 			w.m.Dropped = append(w.m.Dropped, moved)
 		case item.kind == Null:
@@ -173,6 +182,10 @@ func (w *migrator) walk(n *Node, head string) {
 
 func (w *migrator) move(item *Node, r *migrationRule, moved Moved) {
 	v := item.clone()
+	if r.spread != nil {
+		w.spread(v, r, moved)
+		return
+	}
 	moved.To, moved.Note = r.to, r.note
 	if r.change != nil {
 		changed, note := r.change(v)
@@ -191,6 +204,35 @@ func (w *migrator) move(item *Node, r *migrationRule, moved Moved) {
 		w.put([]string{"tune", "params", r.param}, v)
 	} else {
 		w.put(strings.Split(r.to, "."), v)
+	}
+	w.m.Mapped = append(w.m.Mapped, moved)
+}
+
+// looking makes the arguments of evaluation those of prediction.
+func (w *migrator) looking() {
+	for i, r := range w.rules {
+		if name, ok := strings.CutPrefix(r.to, "evaluation."); ok && name != "split" {
+			w.rules[i].to = "predict." + name
+		}
+	}
+}
+
+// spread sets the keys that one old key stands for.
+func (w *migrator) spread(v *Node, r *migrationRule, moved Moved) {
+	list, note := r.spread(v)
+	moved.Note = note
+	var names []string
+	for _, s := range list {
+		node, err := fromValue(s.value, v.place)
+		if err != nil {
+			continue // values are those of scalars
+		}
+		w.put(strings.Split(s.key, "."), node)
+		names = append(names, s.key)
+	}
+	if moved.To = strings.Join(names, ", "); moved.To == "" {
+		w.m.Dropped = append(w.m.Dropped, moved)
+		return
 	}
 	w.m.Mapped = append(w.m.Mapped, moved)
 }

@@ -46,6 +46,8 @@ func deviceName(n *Node) (*Node, string) {
 	switch {
 	case s == "gpu" || s == "cuda":
 		return newNode(String, "cuda", nil), ""
+	case s == "":
+		return newNode(String, "auto", nil), ""
 	case s == "auto" || s == "cpu" || strings.HasPrefix(s, "cuda:"):
 		return newNode(String, s, nil), ""
 	case s != "" && strings.Trim(s, "0123456789") == "":
@@ -67,20 +69,26 @@ func cacheName(n *Node) (*Node, string) {
 	return nil, "no such cache here: none, ram or disk"
 }
 
-// multiScale turns Ultralytics' switch into the change of the side.
+// multiScale turns Ultralytics' switch (a share in 8.4) into the change of the side.
 func multiScale(n *Node) (*Node, string) {
+	if n.kind == Float || n.kind == Int {
+		return n, ""
+	}
 	if b, ok := toBool(n.value); ok && b {
 		return newNode(Float, 0.5, nil), "times 1 ± 0.5"
 	}
 	return newNode(Float, 0.0, nil), ""
 }
 
-// frozenParts turns a number of YOLO's first parts, or a list of parts, into their names.
+// frozenParts turns a number of YOLO's first parts, or a list of their numbers, into names.
 func frozenParts(n *Node) (*Node, string) {
-	out := newList(nil)
+	out := newList(n.place)
 	if n.kind == List {
 		for _, item := range n.items {
-			out.push(newNode(String, "model."+item.Text(), nil))
+			if item.kind == Int {
+				item = newNode(String, "model."+item.Text(), item.place)
+			}
+			out.push(item)
 		}
 		return out, ""
 	}
@@ -174,34 +182,12 @@ func singleClass(n *Node) (*Node, string) {
 const savesAnyway = "last and best are always saved, whole and resumable"
 
 const (
-	onePhase    = "one run has one rate and one set of frozen parts: phases of their own are runs of their own (model.weights=THE RUN BEFORE)"
-	otherRun    = "a run of its own here: train on that data, then begin from it with model.weights=THAT RUN"
 	oneCommand  = "stages are commands here, not switches of a file"
 	elsewhere   = "exported predictions are files here (COCO JSON); load them into the viewer of your choice"
 	byData      = "the data's own layout tells"
 	unused      = "accepted and unused by the reference"
 	meansNought = "has no meaning here"
 	mergedBy    = "roots are merged by class name while loading, nothing is written"
-)
-
-var yoloTrain = join(
-	keep("train.", "training.", "batch", "epochs", "optimizer", "lr0", "lrf", "momentum", "weight_decay", "warmup_epochs", "warmup_momentum", "warmup_bias_lr",
-		"cos_lr", "patience", "imgsz", "box", "cls", "dfl", "workers", "deterministic", "save_period", "nbs", "val"),
-	keep("train.", "data.augment.", "degrees", "mixup", "cutmix", "copy_paste", "erasing", "auto_augment", "shear", "scale", "fliplr", "flipud",
-		"hsv_h", "hsv_s", "hsv_v", "translate", "mosaic", "perspective", "close_mosaic"),
-	[]migrationRule{
-		{from: "train.device", to: "training.device", change: deviceName},
-		{from: "train.cache", to: "data.cache", change: cacheName},
-		{from: "train.freeze", to: "model.freeze", change: frozenParts},
-		{from: "train.multi_scale", to: "data.augment.multi_scale", change: multiScale},
-		{from: "train.seed", to: "seed"},
-		{from: "train.iou", to: "evaluation.iou"},
-		{from: "train.rect", to: "data.rect", note: "of evaluation batches"},
-	},
-	drop("not among the augmentations here", "train.bgr"),
-	drop("set by training.precision", "train.amp", "train.half"),
-	drop("follows from data.single_class", "train.single_cls"),
-	drop(meansNought, "train.verbose", "train.plots", "train.save", "train.exist_ok", "train.time", "train.fraction"),
 )
 
 var mlflowRules = []migrationRule{
@@ -259,10 +245,7 @@ var classifierRules = join([]migrationRule{
 )
 
 // migrationConstants are settings that the reference's trainers have fixed.
-var migrationConstants = map[string][]struct {
-	key   string
-	value any
-}{
+var migrationConstants = map[string][]setting{
 	"classification": {{"model.framework", "classification"}, {"training.optimizer", "Adam"}, {"training.cos_lr", true}, {"training.warmup_epochs", 0.0}},
 }
 
@@ -270,19 +253,25 @@ var migrationConstants = map[string][]struct {
 var migrationRules = map[string][]migrationRule{
 	"any": join(mlflowRules, []migrationRule{{from: "name", to: "name"}, {from: "project", to: "runs"}, {from: "seed", to: "seed"}},
 		drop("debug runs are training=quick here", "debug"), drop("results go into the run's folder", "results_dir")),
-	"detection": join(yoloTrain, detectionData, []migrationRule{
+	"ultralytics": join(ultralyticsFile, ultralyticsArgs),
+	"detection": join(below("train.", ultralyticsArgs), detectionData, []migrationRule{
 		{from: "model.pretrained", to: "model.pretrained"}, {from: "model.weights", to: "model.weights"}, {from: "model.architecture_file", to: "model.architecture"},
 		{from: "curriculum.enable", to: "data.curriculum.enabled"},
 		{from: "curriculum.ratios", to: "data.curriculum.ratios", note: "with data.curriculum.enabled=true"}, {from: "curriculum.epochs", to: "data.curriculum.epochs"},
-	}, drop(onePhase, "curriculum.freeze", "curriculum.lr0s"), drop("pictures are chosen while loading, nothing is written", "curriculum.save_dir"), drop("data.root counts", "curriculum.data_cfg"),
-		drop(otherRun, "pretraining.*"), drop("own architectures are .yaml files here: model.architecture", "use_custom_yolo", "custom_yolo_kwargs.*", "custom_yolo_kwargs")),
+		{from: "curriculum.freeze", to: "data.curriculum.freeze"}, {from: "curriculum.lr0s", to: "data.curriculum.lr0s"},
+		{from: "pretraining.data_cfg", to: "pretraining.root"}, {from: "pretraining.epochs", to: "pretraining.epochs"}, {from: "pretraining.lr0", to: "pretraining.lr0"},
+		{from: "pretraining.lrf", to: "pretraining.lrf"}, {from: "pretraining.freeze", to: "pretraining.freeze"}, {from: "pretraining.save_dir", note: "a run folder beside the main one's"},
+	}, drop("pictures are chosen while loading, nothing is written", "curriculum.save_dir"), drop("data.root counts", "curriculum.data_cfg"),
+		drop("own architectures are .yaml files here: model.architecture", "use_custom_yolo", "custom_yolo_kwargs.*", "custom_yolo_kwargs")),
 	"detection evaluation": join(detectionData, []migrationRule{
 		{from: "weights.localizer", to: "model.weights"}, {from: "weights.classifier", note: "two-stage detection is composed in Go"},
 		{from: "device", to: "training.device", change: deviceName},
 		{from: "eval.imgsz", to: "training.imgsz"}, {from: "eval.split", to: "evaluation.split"}, {from: "eval.iou", to: "evaluation.iou"}, {from: "eval.conf", to: "evaluation.conf"},
 		{from: "eval.max_det", to: "evaluation.max_det"}, {from: "eval.batch_size", to: "data.eval_batch"}, {from: "eval.num_workers", to: "data.workers"}, {from: "eval.rect", to: "data.rect"},
-	}, drop(unused, "eval.single_cls", "eval.half", "eval.stride", "eval.classes", "eval.cache", "eval.multi_modal", "eval.verbose", "eval.augment", "eval.task"),
-		drop("the report holds all averages", "metrics.average", "metrics.class_agnostic")),
+		{from: "eval.half", to: "evaluation.half", note: "unused by the reference"}, {from: "eval.augment", to: "evaluation.augment", note: "unused by the reference"},
+		{from: "metrics.class_agnostic", to: "evaluation.agnostic_nms", note: "there it concerned the metric only"},
+	}, drop(unused, "eval.single_cls", "eval.stride", "eval.classes", "eval.cache", "eval.multi_modal", "eval.verbose", "eval.task"),
+		drop("the report holds all averages", "metrics.average")),
 	"classification": classifierRules,
 	"classification evaluation": join([]migrationRule{
 		{from: "classifier", to: "model.weights"}, {from: "split", to: "evaluation.split"}, {from: "device", to: "training.device", change: deviceName}, {from: "batch_size", to: "data.eval_batch"},

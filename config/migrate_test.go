@@ -104,7 +104,7 @@ func TestMigrateOtherKinds(t *testing.T) {
 		}
 	}
 	_, err := config.Migrate("x.yaml", []byte("a: 1\n"))
-	assert.ErrorContains(t, err, "none of the reference's configurations")
+	assert.ErrorContains(t, err, "none of the reference's or Ultralytics' configurations")
 }
 
 // referenceSchemas hold every key of the reference's schemas, as its documents and

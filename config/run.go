@@ -14,13 +14,14 @@ type Run struct {
 	Seed       uint64 `yaml:"seed"`
 	Task       string `yaml:"task"` // "detection" or "classification"; derived from the model where "", else checked against it
 
-	Model      Model      `yaml:"model"`
-	Data       Data       `yaml:"data"`
-	Training   Training   `yaml:"training"`
-	Evaluation Evaluation `yaml:"evaluation"`
-	Predict    Predict    `yaml:"predict"`
-	Tracking   Tracking   `yaml:"tracking"`
-	Tune       Tune       `yaml:"tune"`
+	Model       Model       `yaml:"model"`
+	Data        Data        `yaml:"data"`
+	Training    Training    `yaml:"training"`
+	Pretraining Pretraining `yaml:"pretraining"`
+	Evaluation  Evaluation  `yaml:"evaluation"`
+	Predict     Predict     `yaml:"predict"`
+	Tracking    Tracking    `yaml:"tracking"`
+	Tune        Tune        `yaml:"tune"`
 }
 
 // Model says what to build. What only detectors or only classifiers have stands
@@ -241,9 +242,9 @@ type Sampler struct {
 	Weights         map[string]float64 `yaml:"weights"`          // of the weighted order, by class name
 }
 
-// Curriculum leads from easy pictures to hard ones, and through phases of more
-// or fewer pictures without objects.
-type Curriculum struct {
+// Phases lead from easy pictures to hard ones, and through phases of more or fewer
+// pictures without objects.
+type Phases struct {
 	Enabled        bool      `yaml:"enabled"`
 	Strategy       string    `yaml:"strategy"`         // "linear", "exponential" or "step"; "" leaves difficulty out of it
 	Start          float64   `yaml:"start_difficulty"` // the highest at first
@@ -258,7 +259,25 @@ type Curriculum struct {
 	AreaSide       float64   `yaml:"area_side"`        // boxes as large as a square of so many pixels are easy
 	Count          int       `yaml:"count"`            // so many boxes are easy
 	Ratios         []float64 `yaml:"ratios"`           // negative_ratio, phase by phase
-	Epochs         []int     `yaml:"epochs"`           // of each phase; the last ratio stays
+	Epochs         []int     `yaml:"epochs"`           // of each phase; the last one stays
+}
+
+// Curriculum is what training goes through: the pictures of each epoch, and what
+// else changes from phase to phase.
+type Curriculum struct {
+	Phases
+	Freeze []int     `yaml:"freeze"` // of a YOLO: first parts that do not train, phase by phase; empty: model.freeze
+	LR0s   []float64 `yaml:"lr0s"`   // learning rates at the beginning of each phase; empty: lr0 and one schedule over all
+}
+
+// Pretraining is a training on other data that comes before the training itself.
+type Pretraining struct {
+	Root   string  `yaml:"root"`   // of the other data; "" for none
+	Format string  `yaml:"format"` // as data.format
+	Epochs int     `yaml:"epochs"`
+	LR0    float64 `yaml:"lr0"`
+	LRF    float64 `yaml:"lrf"`
+	Freeze int     `yaml:"freeze"` // of a YOLO: first parts that do not train
 }
 
 // Training holds the hyperparameters and the means of computing.
@@ -267,7 +286,10 @@ type Training struct {
 	ImgSz  int `yaml:"imgsz"` // side of pictures in pixels, a multiple of 32 for YOLO; 0 takes the model's own
 	Batch  int `yaml:"batch"` // pictures per batch
 
-	Optimizer      string  `yaml:"optimizer"` // "SGD", "MuSGD", "Adam", "AdamW", "RMSprop"; case does not matter
+	BatchMemory float64 `yaml:"batch_memory"` // batch=-1 takes as many pictures as fit into this share of the memory
+	Time        float64 `yaml:"time"`         // hours after which training ends; 0: only by epochs
+
+	Optimizer      string  `yaml:"optimizer"` // "auto", "SGD", "MuSGD", "Adam", "AdamW", "RMSprop"; case does not matter
 	LR0            float64 `yaml:"lr0"`
 	LRF            float64 `yaml:"lrf"` // last learning rate as a share of LR0
 	Momentum       float64 `yaml:"momentum"`
@@ -285,8 +307,10 @@ type Training struct {
 	Cls float64 `yaml:"cls"`
 	DFL float64 `yaml:"dfl"`
 
+	ClsPW float64 `yaml:"cls_pw"` // of detectors: classes weigh by their number of boxes to the power of minus this; 0: all alike
+
 	Loss           string  `yaml:"loss"`            // of classifiers: "cross_entropy", "bce", "focal"; "" goes by model.multi_label
-	LabelSmoothing float64 `yaml:"label_smoothing"` // share of a classifier's target that goes to all classes alike
+	LabelSmoothing float64 `yaml:"label_smoothing"` // share of a target that goes to all classes alike
 	ClassWeights   string  `yaml:"class_weights"`   // "none", "balanced" or "class_balanced", by the whole training set
 	ClassBeta      float64 `yaml:"class_beta"`      // of class_balanced
 	FocalGamma     float64 `yaml:"focal_gamma"`
@@ -394,23 +418,24 @@ func DefaultRun() Run {
 			},
 			MixUpAlpha: 0.2, CutMixAlpha: 1,
 			Sampler: Sampler{NegativeRatio: -1, Rebalance: "none", ExcludeExtremes: true, Repeat: 1, HardRepeat: 3, Order: "shuffle"},
-			Curriculum: Curriculum{
+			Curriculum: Curriculum{Phases: Phases{
 				Strategy: "linear", End: 1, Margin: 0.1, Steps: 4,
 				AreaWeight: 0.4, CountWeight: 0.3, CoverageWeight: 0.3, AreaSide: 200, Count: 10,
-			},
+			}},
 			Crops:  Crops{Window: "square", Size: 224, Context: 1.5, MinSide: 4, Difficult: true, Background: "background", BackgroundNegatives: 3, BackgroundPositives: 1},
 			Resize: "crop", Interpolation: "bilinear", CropScale: []float64{0.35, 1}, CropRatio: []float64{0.75, 4.0 / 3},
 		},
 		Training: Training{
-			Epochs: 100, Batch: 16, Optimizer: "SGD", LR0: 0.01, LRF: 0.01, Momentum: 0.937, WeightDecay: 5e-4,
+			Epochs: 100, Batch: 16, BatchMemory: 0.6, Optimizer: "SGD", LR0: 0.01, LRF: 0.01, Momentum: 0.937, WeightDecay: 5e-4,
 			WarmupEpochs: 3, WarmupMomentum: 0.8, WarmupBiasLR: 0.1, NBS: 64, Patience: 100,
 			Box: 7.5, Cls: 0.5, DFL: 1.5, ClassWeights: "none", ClassBeta: 0.999, FocalGamma: 2, FocalAlpha: 0.25, LayerDecay: 1, EMA: true, Clip: 10,
 			Device: "auto", Precision: "fp32", ChannelsLast: "auto", Val: true, AutoScaleLR: AutoScale{BaseBatchSize: 16},
 		},
-		Evaluation: Evaluation{Finding: defaultFinding(0.001, true), Split: "val", IoUType: "bbox", AtIoU: 0.5, AtConf: 0.25, Coordinates: "original"},
-		Predict:    Predict{Finding: defaultFinding(0.25, false), Draw: true},
-		Tracking:   Tracking{Artifacts: true},
-		Tune:       Tune{Trials: 20, Sampler: "tpe", Pruner: "none", Metric: "mAP50-95", Direction: "maximize", Study: "wildtrain", Jobs: 1},
+		Pretraining: Pretraining{Format: "auto", Epochs: 10, LR0: 1e-4, LRF: 0.1},
+		Evaluation:  Evaluation{Finding: defaultFinding(0.001, true), Split: "val", IoUType: "bbox", AtIoU: 0.5, AtConf: 0.25, Coordinates: "original"},
+		Predict:     Predict{Finding: defaultFinding(0.25, false), Draw: true},
+		Tracking:    Tracking{Artifacts: true},
+		Tune:        Tune{Trials: 20, Sampler: "tpe", Pruner: "none", Metric: "mAP50-95", Direction: "maximize", Study: "wildtrain", Jobs: 1},
 	}
 }
 

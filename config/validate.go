@@ -40,6 +40,7 @@ var choicesOf = map[string][]string{
 	"model.version":             {"8", "11", "12", "26"},
 	"model.size":                {"n", "s", "m", "l", "x"},
 	"data.format":               {"auto", "wildata", "wildata_yolo", "coco", "yolo", "voc", "label_studio", "csv", "roi", "folder"},
+	"pretraining.format":        {"auto", "wildata", "wildata_yolo", "coco", "yolo", "voc", "label_studio", "csv"},
 	"data.resize":               {"crop", "stretch", "fit"},
 	"data.interpolation":        {"nearest", "box", "bilinear", "hamming", "bicubic", "lanczos"},
 	"data.crops.window":         {"fixed", "context", "square"},
@@ -50,7 +51,7 @@ var choicesOf = map[string][]string{
 	"data.sampler.rebalance":    {"none", "mean", "min"},
 	"data.curriculum.strategy":  {"", "linear", "exponential", "step"},
 	"data.on_error":             {"fail", "skip"},
-	"training.optimizer":        {"SGD", "MuSGD", "Adam", "AdamW", "RMSprop"},
+	"training.optimizer":        {"auto", "SGD", "MuSGD", "Adam", "AdamW", "RMSprop"},
 	"training.loss":             {"", "cross_entropy", "bce", "focal"},
 	"training.class_weights":    {"none", "balanced", "class_balanced"},
 	"training.precision":        {"fp32", "bf16", "fp16", "auto"},
@@ -99,6 +100,7 @@ func (r *Run) Validate() error {
 	r.Model.check(c)
 	r.Data.check(c)
 	r.Training.check(c)
+	r.Pretraining.check(c)
 	r.checkScoring(c)
 	r.checkTracking(c)
 	r.checkAcross(c)
@@ -266,6 +268,20 @@ func (u *Curriculum) check(c *checker) {
 	if len(u.Ratios) != len(u.Epochs) {
 		c.failf("data.curriculum.ratios", "has %d phases, data.curriculum.epochs has %d: they must be as many", len(u.Ratios), len(u.Epochs))
 	}
+	for _, l := range []struct {
+		key string
+		n   int
+	}{{"freeze", len(u.Freeze)}, {"lr0s", len(u.LR0s)}} {
+		if l.n > 0 && l.n != len(u.Epochs) {
+			c.failf("data.curriculum."+l.key, "has %d phases, data.curriculum.epochs has %d: they must be as many", l.n, len(u.Epochs))
+		}
+	}
+	for _, n := range u.Freeze {
+		c.notNegative("data.curriculum.freeze", float64(n))
+	}
+	for _, lr := range u.LR0s {
+		c.positive("data.curriculum.lr0s", lr)
+	}
 }
 
 func (t *Training) check(c *checker) {
@@ -275,9 +291,11 @@ func (t *Training) check(c *checker) {
 	if t.ImgSz < 0 || t.ImgSz > 1<<14 {
 		c.failf("training.imgsz", "is %d, must be from 1 to 16384, or 0 for the model's own", t.ImgSz)
 	}
-	if t.Batch < 1 {
-		c.failf("training.batch", "is %d, must be 1 or more", t.Batch)
+	if t.Batch < 1 && t.Batch != -1 {
+		c.failf("training.batch", "is %d, must be 1 or more, or -1 for as many as fit", t.Batch)
 	}
+	c.between("training.batch_memory", t.BatchMemory, 0.05, 0.95)
+	c.between("training.cls_pw", t.ClsPW, 0, 2)
 	c.oneOf("training.optimizer", t.Optimizer)
 	c.positive("training.lr0", t.LR0)
 	c.between("training.lrf", t.LRF, 0, 1)
@@ -288,7 +306,7 @@ func (t *Training) check(c *checker) {
 		v   float64
 	}{{"weight_decay", t.WeightDecay}, {"warmup_epochs", t.WarmupEpochs}, {"warmup_bias_lr", t.WarmupBiasLR}, {"nbs", float64(t.NBS)},
 		{"patience", float64(t.Patience)}, {"box", t.Box}, {"cls", t.Cls}, {"dfl", t.DFL}, {"clip", t.Clip}, {"threads", float64(t.Threads)},
-		{"save_period", float64(t.SavePeriod)}, {"save_seconds", t.SaveSeconds}} {
+		{"save_period", float64(t.SavePeriod)}, {"save_seconds", t.SaveSeconds}, {"time", t.Time}} {
 		c.notNegative("training."+p.key, p.v)
 	}
 	c.oneOf("training.loss", t.Loss)
@@ -310,6 +328,14 @@ func (t *Training) check(c *checker) {
 	if device != "auto" && device != "cpu" && device != "cuda" || numbered && (device != "cuda" || strings.Trim(number, "0123456789") != "" || number == "") {
 		c.failf("training.device", "is %q, must be auto, cpu, cuda or cuda:N", t.Device)
 	}
+}
+
+func (p *Pretraining) check(c *checker) {
+	c.oneOf("pretraining.format", p.Format)
+	c.positive("pretraining.epochs", float64(p.Epochs))
+	c.positive("pretraining.lr0", p.LR0)
+	c.between("pretraining.lrf", p.LRF, 0, 1)
+	c.notNegative("pretraining.freeze", float64(p.Freeze))
 }
 
 func (r *Run) checkScoring(c *checker) {

@@ -2,6 +2,7 @@ package detection
 
 import (
 	"fmt"
+	"math"
 
 	"github.com/wildtrain/sdk/torch"
 	"github.com/wildtrain/sdk/torch/vision"
@@ -13,6 +14,43 @@ type LossGains struct {
 	Box float64 // 1 − CIoU
 	Cls float64 // binary cross entropy of all anchors and classes
 	DFL float64 // distribution focal loss of the box edges; without distributions, their L1 loss
+
+	Smoothing float64   // share of a positive's target that goes to all classes alike (Szegedy et al. 2016)
+	Classes   []float32 // weights of the classes in the class loss; nil: all alike
+}
+
+// validate reports what is wrong for a number of classes.
+func (g LossGains) validate(classes int) error {
+	var errs problems
+	errs.check(g.Box >= 0 && g.Cls >= 0 && g.DFL >= 0, "negative loss gains")
+	errs.check(g.Smoothing >= 0 && g.Smoothing < 1, "label smoothing %g is not in 0..1", g.Smoothing)
+	errs.check(g.Classes == nil || len(g.Classes) == classes, "%d weights for %d classes", len(g.Classes), classes)
+	for _, w := range g.Classes {
+		errs.check(w >= 0 && !math.IsInf(float64(w), 0), "class weight %g", w)
+	}
+	return errs.err()
+}
+
+// InverseFrequency weighs classes by their number of boxes to the power of minus
+// power; the weights of the classes that there are have the mean 1, those of
+// others are 1. Power 0 gives nil.
+func InverseFrequency(counts []int, power float64) []float32 {
+	if power == 0 {
+		return nil
+	}
+	out := make([]float32, len(counts))
+	sum, n := 0.0, 0
+	for _, c := range counts {
+		if c > 0 {
+			sum, n = sum+math.Pow(float64(c), -power), n+1
+		}
+	}
+	for i, c := range counts {
+		if out[i] = 1; c > 0 {
+			out[i] = float32(math.Pow(float64(c), -power) * float64(n) / sum)
+		}
+	}
+	return out
 }
 
 // DefaultLossGains returns the gains that all YOLO models train with.
@@ -48,7 +86,7 @@ func (h *Head) loss(levels []*torch.Tensor, samples []wildtrain.Sample, a Assign
 		}
 	}
 	cand := a.find(ts, grids, len(samples))
-	background := h.background(levels)
+	background := h.background(levels, g.Classes)
 	zero := s.Zeros(torch.Float)
 	if len(cand.cells) == 0 {
 		cls := background.MulScalar(g.Cls)
@@ -64,18 +102,22 @@ func (h *Head) loss(levels []*torch.Tensor, samples []wildtrain.Sample, a Assign
 	if err := s.Err(); err != nil {
 		return nil, err
 	}
-	parts := h.positives(grids[0], pos, ts, cand.cells, dist, boxes, logits)
+	parts := h.positives(grids[0], pos, ts, cand.cells, dist, boxes, logits, g)
 	cls := background.Minus(parts.hit).MulScalar(g.Cls / parts.norm)
 	box := parts.box.MulScalar(g.Box / parts.norm)
 	edges := parts.edges.MulScalar(g.DFL / parts.norm)
 	return torch.Stack([]*torch.Tensor{box.Add(cls).Add(edges), box, cls, edges}, 0), s.Err()
 }
 
-// background is Σ softplus(x) over all class logits.
-func (h *Head) background(levels []*torch.Tensor) *torch.Tensor {
+// background is Σ w·softplus(x) over all class logits, with the weights w of the classes.
+func (h *Head) background(levels []*torch.Tensor, weights []float32) *torch.Tensor {
 	var sum *torch.Tensor
 	for _, l := range levels {
-		part := l.Narrow(1, 4*h.RegMax, h.Classes).To(torch.Float).Softplus().Sum()
+		part := l.Narrow(1, 4*h.RegMax, h.Classes).To(torch.Float).Softplus()
+		if weights != nil {
+			part = part.Mul(torch.Of(l.Scope(), weights, 1, h.Classes, 1, 1))
+		}
+		part = part.Sum()
 		if sum == nil {
 			sum = part
 		} else {
@@ -162,7 +204,7 @@ type positiveLoss struct {
 	edges *torch.Tensor // distribution focal or L1 loss
 }
 
-func (h *Head) positives(finest grid, pos []positive, ts []truth, cells []cell, dist, boxes, logits *torch.Tensor) positiveLoss {
+func (h *Head) positives(finest grid, pos []positive, ts []truth, cells []cell, dist, boxes, logits *torch.Tensor, g LossGains) positiveLoss {
 	s := boxes.Scope()
 	m := int64(len(pos))
 	rows, classes := make([]int64, m), make([]int64, m)
@@ -183,7 +225,7 @@ func (h *Head) positives(finest grid, pos []positive, ts []truth, cells []cell, 
 	index := torch.Of(s, rows, m)
 	w := torch.Of(s, weight, m)
 	out := positiveLoss{norm: max(norm, 1)}
-	out.hit = logits.Index(index, torch.Of(s, classes, m)).Mul(w).Sum()
+	out.hit = g.hit(logits, index, classes, w)
 	iou := vision.CIoU(boxes.IndexSelect(0, index), torch.Of(s, target, m, 4))
 	out.box = iou.ScalarMinus(1).Mul(w).Sum()
 	chosen := dist.IndexSelect(0, index)
@@ -193,6 +235,21 @@ func (h *Head) positives(finest grid, pos []positive, ts []truth, cells []cell, 
 		out.edges = h.focal(chosen, edges).Mul(w).Sum()
 	}
 	return out
+}
+
+// hit is Σ w·x·t over the positives (rows of logits, of the given classes), whose
+// targets have the sums given as scores.
+func (g LossGains) hit(logits, rows *torch.Tensor, classes []int64, scores *torch.Tensor) *torch.Tensor {
+	s := logits.Scope()
+	if g.Classes != nil {
+		logits = logits.Mul(torch.Of(s, g.Classes, 1, int64(len(g.Classes))))
+	}
+	own := logits.Index(rows, torch.Of(s, classes, int64(len(classes)))).Mul(scores).Sum()
+	if g.Smoothing == 0 {
+		return own
+	}
+	all := logits.IndexSelect(0, rows).Mean(1).Mul(scores).Sum()
+	return own.MulScalar(1 - g.Smoothing).Add(all.MulScalar(g.Smoothing))
 }
 
 // edgeDistance is the L1 loss of each row's four edges as shares of the image's

@@ -99,14 +99,14 @@ func TestMergingIsThePeers(t *testing.T) {
 	counts := map[int]bool{}
 	for _, name := range slices.Sorted(maps.Keys(g.Merged)) {
 		t.Run(name, func(t *testing.T) {
-			parts := strings.Fields(name)
-			m := Merging{Method: MergeMethod(parts[0]), Overlap: Overlap(parts[1]), Threshold: 0.5, Agnostic: parts[2] == "agnostic"}
+			how := strings.Fields(name)
+			m := Merging{Method: MergeMethod(how[0]), Overlap: Overlap(how[1]), Threshold: 0.5, Agnostic: how[2] == "agnostic"}
 			require.NoError(t, m.Validate())
-			var objects []wildtrain.Object
+			var all []Part
 			for i, b := range g.Whole {
-				objects = append(objects, wildtrain.Object{Box: wildtrain.Box{X1: b[0], Y1: b[1], X2: b[2], Y2: b[3]}, Score: g.Scores[i], Class: g.Classes[i]})
+				all = append(all, Part{wildtrain.Object{Box: wildtrain.Box{X1: b[0], Y1: b[1], X2: b[2], Y2: b[3]}, Score: g.Scores[i], Class: g.Classes[i]}, true})
 			}
-			got, err := m.Merge(objects)
+			got, err := m.Merge(all)
 			require.NoError(t, err)
 			counts[len(got)] = true
 			require.Len(t, got, len(g.Merged[name]))
@@ -126,10 +126,15 @@ func TestMergedMasksAreUnited(t *testing.T) {
 	right := &wildtrain.Mask{Height: 2, Width: 4, Runs: []uint32{2, 4, 2}}
 	m := DefaultMerging()
 	m.Threshold = 0.2
-	got, err := m.Merge([]wildtrain.Object{
-		{Box: wildtrain.Box{X2: 2, Y2: 2}, Score: 0.5, Mask: left},
-		{Box: wildtrain.Box{X1: 1, X2: 3, Y2: 2}, Score: 0.9, Mask: right},
-	})
+	parts := []Part{
+		{wildtrain.Object{Box: wildtrain.Box{X2: 2, Y2: 2}, Score: 0.5, Mask: left}, false},
+		{wildtrain.Object{Box: wildtrain.Box{X1: 1, X2: 3, Y2: 2}, Score: 0.9, Mask: right}, false},
+	}
+	got, err := m.Merge(slices.Clone(parts))
+	require.NoError(t, err)
+	require.Equal(t, []wildtrain.Object{parts[1].Object}, got, "both were seen whole: the better one stays")
+	parts[0].Cut = true
+	got, err = m.Merge(parts)
 	require.NoError(t, err)
 	require.Len(t, got, 1)
 	require.Equal(t, &wildtrain.Mask{Height: 2, Width: 4, Runs: []uint32{0, 6, 2}}, got[0].Mask)
@@ -142,10 +147,10 @@ func TestCutAnimalsComeOutWhole(t *testing.T) {
 		whole := wildtrain.Box{X1: 100, Y1: 100, X2: 100 + rapid.Float64Range(20, 90).Draw(t, "w"), Y2: 140}
 		border := rapid.Float64Range(whole.X1+2, whole.X2-2).Draw(t, "border")
 		overlap := rapid.Float64Range(whole.Width(), 128).Draw(t, "overlap")
-		var parts []wildtrain.Object
+		var parts []Part
 		for _, tile := range []wildtrain.Box{{X1: border - 640, Y2: 640, X2: border}, {X1: border - overlap, Y2: 640, X2: border + 640}} {
 			if part := whole.Intersect(tile); part.Width() > 0 {
-				parts = append(parts, wildtrain.Object{Box: part, Score: part.Area() / whole.Area()})
+				parts = append(parts, Part{wildtrain.Object{Box: part, Score: part.Area() / whole.Area()}, part != whole})
 			}
 		}
 		got, err := DefaultMerging().Merge(parts)

@@ -44,30 +44,39 @@ func (m Merging) Validate() error {
 	return errs.err()
 }
 
+// Part is a detection of one tile.
+type Part struct {
+	wildtrain.Object
+	Cut bool // it touches a border of the tile that is none of the picture: there may be more of it
+}
+
 // Merge merges detections of all tiles of one picture, in its coordinates, and
-// returns them by falling score. What is merged has the box around all, the
-// best one's class and score, and the union of the masks.
-func (m Merging) Merge(objects []wildtrain.Object) ([]wildtrain.Object, error) {
-	slices.SortStableFunc(objects, func(a, b wildtrain.Object) int { return cmp.Compare(b.Score, a.Score) })
-	boxes := make([]candidate, len(objects))
-	for i, o := range objects {
-		boxes[i] = candidateOf(o)
+// returns them by falling score. Of parts that match the best one, those where
+// either was cut are put together with it by NMM: the box around all, the best
+// one's class and score, the union of the masks. What was seen whole both times
+// is the same thing found twice: the best one stays.
+func (m Merging) Merge(parts []Part) ([]wildtrain.Object, error) {
+	slices.SortStableFunc(parts, func(a, b Part) int { return cmp.Compare(b.Score, a.Score) })
+	boxes := make([]candidate, len(parts))
+	for i, p := range parts {
+		boxes[i] = candidateOf(p.Object)
 	}
-	gone := make([]bool, len(objects))
+	gone := make([]bool, len(parts))
 	var out []wildtrain.Object
 	for i := range boxes {
 		if gone[i] {
 			continue
 		}
-		best, around := objects[i], boxes[i]
+		best, around := parts[i].Object, boxes[i]
 		for k := i + 1; k < len(boxes); k++ {
 			if gone[k] || !m.Agnostic && boxes[k].class != boxes[i].class || float64(m.Overlap.of(&boxes[i], &boxes[k])) <= m.Threshold {
 				continue
 			}
 			gone[k] = true
 			// a part that matches the best one may match the grown box no more: it goes
-			if m.Method == MergeNMM && float64(m.Overlap.of(&around, &boxes[k])) > m.Threshold {
-				if err := join(&best, objects[k]); err != nil {
+			grows := m.Method == MergeNMM && (parts[i].Cut || parts[k].Cut)
+			if grows && float64(m.Overlap.of(&around, &boxes[k])) > m.Threshold {
+				if err := join(&best, parts[k].Object); err != nil {
 					return nil, err
 				}
 				around = candidateOf(best)

@@ -45,9 +45,8 @@ func (c YOLOConfig) Validate() error {
 			errs = append(errs, fmt.Errorf("detection: "+format, args...))
 		}
 	}
-	check(c.Gains.Box >= 0 && c.Gains.Cls >= 0 && c.Gains.DFL >= 0, "negative loss gains")
 	check(c.Balance.From >= 0 && c.Balance.From <= 1 && c.Balance.To >= 0 && c.Balance.To <= 1, "balance %g to %g is not in 0..1", c.Balance.From, c.Balance.To)
-	return errors.Join(append(errs, c.Assigner.validate("assigner"), c.OneToOne.validate("one-to-one assigner"), c.Postprocess.Validate())...)
+	return errors.Join(append(errs, c.Assigner.validate("assigner"), c.OneToOne.validate("one-to-one assigner"), c.Postprocess.Validate(), c.Gains.validate(len(c.Classes)))...)
 }
 
 // YOLO is a detector of the YOLOv8, 11, 12 or 26 family. It is used by one

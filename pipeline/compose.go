@@ -141,7 +141,8 @@ func FromConfig(r config.Run) (Settings, error) {
 		Architecture: r.Model.ArchitectureName(), Weights: r.Model.Weights, Partial: r.Model.Partial,
 		Classes: r.Model.Names, Freeze: r.Model.Freeze, ImageSize: r.Training.ImgSz,
 		Pretrained: r.Model.PretrainedFrom(), AcceptLicense: r.Model.AcceptLicense,
-		Gains: detection.LossGains{Box: r.Training.Box, Cls: r.Training.Cls, DFL: r.Training.DFL},
+		Gains:      detection.LossGains{Box: r.Training.Box, Cls: r.Training.Cls, DFL: r.Training.DFL, Smoothing: r.Training.LabelSmoothing},
+		ClassPower: r.Training.ClsPW,
 		Classifier: Classifier{
 			Head:    classification.Head{Hidden: r.Model.Head.HiddenDim, Layers: r.Model.Head.NumLayers, Dropout: r.Model.Head.Dropout},
 			Dropout: r.Model.Dropout, StochasticDepth: r.Model.StochasticDepth, MultiLabel: r.Model.MultiLabel,
@@ -170,8 +171,11 @@ func FromConfig(r config.Run) (Settings, error) {
 	}
 	s.Hardware = Hardware{
 		Device: r.Training.Device, Precision: r.Training.Precision, Threads: r.Training.Threads,
-		ChannelsLast: r.Training.ChannelsLast, Deterministic: r.Training.Deterministic,
+		ChannelsLast: r.Training.ChannelsLast, Deterministic: r.Training.Deterministic, BatchMemory: r.Training.BatchMemory,
 	}
+	s.Phases = phasesOf(r.Data.Curriculum)
+	p := r.Pretraining
+	s.Pretraining = Pretraining{Root: p.Root, Format: datamodule.Source(p.Format), Epochs: p.Epochs, LR: p.LR0, FinalLR: p.LRF, Freeze: firstParts(p.Freeze)}
 	s.Predict = lookingOf(r.Predict.Finding)
 	if s.Draw = r.Predict.Draw; r.Predict.Source != "" {
 		s.Sources = strings.Split(r.Predict.Source, ",")
@@ -221,7 +225,7 @@ func setCommon(c *datamodule.Common, r config.Run) {
 	c.Seed, c.Epochs, c.Workers, c.Prefetch = r.Seed, r.Training.Epochs, loaderWorkers(r), d.Prefetch
 	c.Cache, c.CacheBytes, c.CacheDir, c.Index, c.OnError = d.Cache, int64(d.CacheGB)<<30, d.CacheDir, d.Index, d.OnError
 	c.Augment, c.Transforms = augment.Config(d.Augment), named(d.Transforms)
-	c.Sampler, c.Curriculum = datamodule.SamplerConfig(d.Sampler), datamodule.CurriculumConfig(d.Curriculum)
+	c.Sampler, c.Curriculum = datamodule.SamplerConfig(d.Sampler), datamodule.CurriculumConfig(d.Curriculum.Phases)
 }
 
 // checkTask holds the task that a configuration names against its model's.
@@ -268,6 +272,7 @@ func loopConfig(r config.Run) wildtrain.Config {
 		c.Schedule = wildtrain.Cosine
 	}
 	c.ClipNorm, c.Patience, c.Monitor, c.Mode, c.SavePeriod, c.SaveSeconds = t.Clip, t.Patience, t.Monitor, t.Mode, t.SavePeriod, t.SaveSeconds
+	c.MaxSeconds = t.Time * 3600
 	if !t.EMA {
 		c.EMADecay = 0
 	}

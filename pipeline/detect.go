@@ -7,6 +7,7 @@ import (
 
 	"github.com/wildtrain/sdk/checkpoint"
 	"github.com/wildtrain/sdk/datamodule"
+	"github.com/wildtrain/sdk/detection"
 	"github.com/wildtrain/sdk/detection/base"
 	"github.com/wildtrain/sdk/evaluate"
 	"github.com/wildtrain/sdk/evaluate/report"
@@ -116,7 +117,15 @@ func (detector) use(m network, s Settings, looking bool) error {
 	return nil
 }
 
-func (detector) teach(*Settings, dataset) {}
+func (detector) teach(s *Settings, d dataset) {
+	counts := make([]int, len(d.Classes()))
+	for _, r := range d.(detections).Records(wildtrain.Train) {
+		for _, o := range r.Objects {
+			counts[o.Class]++
+		}
+	}
+	s.Model.Gains.Classes = detection.InverseFrequency(counts, s.Model.ClassPower)
+}
 
 func (detector) callbacks(network) []wildtrain.Callback { return nil }
 

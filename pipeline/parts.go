@@ -35,11 +35,14 @@ func (e *Env) Parts(ctx context.Context, s Settings) (*Parts, error) {
 	if err != nil {
 		return nil, errors.Join(err, m.Close(), data.Close())
 	}
-	return &Parts{data, m, metric, s.loop(m), t.callbacks(m)}, nil
+	return &Parts{data, m, metric, s.loop(m), append(t.callbacks(m), s.freezing(m))}, nil
 }
 
 // parts opens the data and makes the model that is to learn it.
 func (e *Env) parts(ctx context.Context, s *Settings) (t task, data dataset, m network, err error) {
+	if err = e.fitBatch(ctx, s); err != nil {
+		return nil, nil, nil, err
+	}
 	if t, data, err = e.trainingData(ctx, s); err != nil {
 		return nil, nil, nil, err
 	}
@@ -59,7 +62,7 @@ func (e *Env) learner(ctx context.Context, t task, s *Settings, data dataset) (n
 	if err != nil {
 		return nil, err
 	}
-	if len(s.Model.Freeze) > 0 {
+	if len(s.Model.Freeze) > 0 && !s.freezesByPhase() {
 		if err := m.Freeze(s.Model.Freeze...); err != nil {
 			return nil, errors.Join(err, m.Close())
 		}

@@ -30,6 +30,8 @@ type Plan struct {
 
 // PlanTrain is Train up to the point where it would begin.
 func (e *Env) PlanTrain(ctx context.Context, s Settings) (p *Plan, err error) {
+	batch := s.Loop.Batch // AutoBatch is left open
+	s.Loop.Batch = max(batch, 1)
 	task, data, err := e.trainingData(ctx, &s)
 	if err != nil {
 		return nil, err
@@ -37,7 +39,7 @@ func (e *Env) PlanTrain(ctx context.Context, s Settings) (p *Plan, err error) {
 	defer func() { err = errors.Join(err, data.Close()) }()
 	p = &Plan{
 		Weights: s.Model.Weights, Pretrained: s.Model.Pretrained, Classes: wildtrain.Names(data.Classes()), ImageSize: s.Model.ImageSize, Train: data.count(wildtrain.Train),
-		Epochs: s.Loop.Epochs, Batch: s.Loop.Batch, Device: s.Hardware.Device, Run: s.runPath(),
+		Epochs: s.Loop.Epochs, Batch: batch, Device: s.Hardware.Device, Run: s.runPath(),
 	}
 	s.chooseOptimizer(p.Train, len(p.Classes))
 	if p.Optimizer = s.Optimizer.Name; s.Loop.ValidateEvery > 0 {

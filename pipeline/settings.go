@@ -33,6 +33,9 @@ type Settings struct {
 	Optimizer wildtrain.OptimizerConfig
 	Hardware  Hardware
 
+	Phases      []Phase // of the training; empty: it is one
+	Pretraining Pretraining
+
 	Predict  Looking  // at pictures
 	Sources  []string // of pictures, where PredictOptions name none
 	Draw     bool     // write annotated pictures
@@ -56,8 +59,9 @@ type Model struct {
 	Freeze        []string // name prefixes of parts that do not train
 	ImageSize     int      // side of pictures in pixels; 0: what weights or architecture are meant for
 
-	Gains   detection.LossGains // of YOLO
-	Pyramid Pyramid             // of detectors on a feature pyramid
+	Gains      detection.LossGains // of YOLO
+	ClassPower float64             // of YOLO: see detection.InverseFrequency
+	Pyramid    Pyramid             // of detectors on a feature pyramid
 
 	Classifier    Classifier
 	Loss          classification.Loss // of classifiers; Counts come from the data
@@ -85,6 +89,7 @@ type Hardware struct {
 	Threads       int    // of one operation; 0: libtorch's choice
 	ChannelsLast  string // "true", "false", "auto": where it is faster
 	Deterministic bool
+	BatchMemory   float64 // share of the memory that Loop.Batch = AutoBatch may take
 }
 
 // Evaluation says what is measured and how.
@@ -106,7 +111,7 @@ func DefaultSettings() Settings {
 		Labels:    datamodule.DefaultClassification(),
 		Loop:      wildtrain.DefaultConfig(),
 		Optimizer: wildtrain.DefaultOptimizer("SGD"),
-		Hardware:  Hardware{Device: "auto", Precision: "fp32", ChannelsLast: "auto"},
+		Hardware:  Hardware{Device: "auto", Precision: "fp32", ChannelsLast: "auto", BatchMemory: 0.6},
 		Predict:   Looking{Postprocess: detection.PredictPostprocess(), Merging: detection.DefaultMerging()}, Draw: true,
 		Evaluate: Evaluation{Split: "val", Looking: Looking{Postprocess: detection.EvaluatePostprocess(), Merging: detection.DefaultMerging()}, IoU: 0.5, Conf: 0.25},
 	}

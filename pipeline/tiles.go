@@ -48,7 +48,7 @@ func (e *Env) eachPicture(ctx context.Context, m wildtrain.Model, data wildtrain
 	if l.Windows.Size == 0 {
 		return e.eachPrediction(ctx, m, data, stage, name, each)
 	}
-	j := joiner{merging: l.Merging, each: each}
+	j := joiner{merging: l.Merging, size: l.Windows.Size, scale: float64(m.Describe().InputSize[0]) / float64(l.Windows.Size), each: each}
 	if err := e.eachPrediction(ctx, m, data, stage, name, j.add); err != nil {
 		return err
 	}
@@ -59,9 +59,12 @@ func (e *Env) eachPicture(ctx context.Context, m wildtrain.Model, data wildtrain
 // and hands each picture on when its last part has come.
 type joiner struct {
 	merging detection.Merging
+	size    int     // of a window, in pixels
+	scale   float64 // of a window in the model's input; the whole picture is smaller there
 	each    func(wildtrain.Prediction, wildtrain.Sample) error
-	found   wildtrain.Prediction // of the parts so far
-	sample  wildtrain.Sample     // the last one of them
+	parts   []detection.Part
+	found   wildtrain.Prediction // of the last part
+	sample  wildtrain.Sample
 	any     bool
 }
 
@@ -71,9 +74,36 @@ func (j *joiner) add(p wildtrain.Prediction, s wildtrain.Sample) error {
 			return err
 		}
 	}
-	p.Objects = append(j.found.Objects, p.Objects...)
+	inside := j.inside(s)
+	for _, o := range p.Objects {
+		j.parts = append(j.parts, detection.Part{Object: o, Cut: o.Box != inside.Intersect(o.Box)})
+	}
 	j.found, j.sample, j.any = p, s, true
 	return nil
+}
+
+// inside is the part of a window where nothing is cut: all of it but for a rim at
+// borders that are none of the picture.
+func (j *joiner) inside(s wildtrain.Sample) wildtrain.Box {
+	const rim = 2
+	all := wildtrain.Box{X1: math.Inf(-1), Y1: math.Inf(-1), X2: math.Inf(1), Y2: math.Inf(1)}
+	if s.Place.A < j.scale*0.999 {
+		return all // the whole picture
+	}
+	x, y, side := -s.Place.C/s.Place.A, -s.Place.F/s.Place.E, float64(j.size)
+	if x > 0.5 {
+		all.X1 = x + rim
+	}
+	if y > 0.5 {
+		all.Y1 = y + rim
+	}
+	if x+side < float64(s.Width)-0.5 {
+		all.X2 = x + side - rim
+	}
+	if y+side < float64(s.Height)-0.5 {
+		all.Y2 = y + side - rim
+	}
+	return all
 }
 
 func (j *joiner) flush() (err error) {
@@ -81,10 +111,10 @@ func (j *joiner) flush() (err error) {
 		return nil
 	}
 	p := j.found
-	if p.Objects, err = j.merging.Merge(p.Objects); err != nil {
+	if p.Objects, err = j.merging.Merge(j.parts); err != nil {
 		return err
 	}
-	j.found, j.any = wildtrain.Prediction{}, false
+	j.parts, j.any = j.parts[:0], false
 	return j.each(p, j.sample)
 }
 

@@ -2,6 +2,7 @@ package pipeline
 
 import (
 	"context"
+	"math"
 	"path/filepath"
 	"testing"
 
@@ -92,7 +93,7 @@ func TestHalfPrecisionPrediction(t *testing.T) {
 
 func TestPartsAreJoinedByPicture(t *testing.T) {
 	var got []wildtrain.Prediction
-	j := joiner{merging: detection.DefaultMerging(), each: func(p wildtrain.Prediction, s wildtrain.Sample) error {
+	j := joiner{merging: detection.DefaultMerging(), size: 8, scale: 1, each: func(p wildtrain.Prediction, s wildtrain.Sample) error {
 		require.Equal(t, p.ID, s.ID)
 		got = append(got, p)
 		return nil
@@ -103,13 +104,26 @@ func TestPartsAreJoinedByPicture(t *testing.T) {
 		box wildtrain.Box
 	}{{"a", wildtrain.Box{X2: 10, Y2: 10}}, {"a", wildtrain.Box{X1: 2, X2: 14, Y2: 10}}, {"b", wildtrain.Box{X2: 10, Y2: 10}}} {
 		p := wildtrain.Prediction{ID: part.id, Objects: []wildtrain.Object{{Box: part.box, Score: 0.5}}}
-		require.NoError(t, j.add(p, wildtrain.Sample{ID: part.id}))
+		require.NoError(t, j.add(p, wildtrain.Sample{ID: part.id, Width: 16, Height: 10, Place: wildtrain.Identity}))
 	}
 	require.Len(t, got, 1)
 	require.NoError(t, j.flush())
 	require.Len(t, got, 2)
 	require.Equal(t, []wildtrain.Object{{Box: wildtrain.Box{X2: 14, Y2: 10}, Score: 0.5}}, got[0].Objects)
 	require.Equal(t, "b", got[1].ID)
+}
+
+// A box is cut where it touches a border between windows, not where the picture
+// ends, and never in the view of the whole picture.
+func TestCutBoxes(t *testing.T) {
+	j := joiner{size: 640, scale: 1}
+	s := wildtrain.Sample{Width: 1000, Height: 640, Place: wildtrain.Translation(-360, 0)}
+	inf := math.Inf(1)
+	require.Equal(t, wildtrain.Box{X1: 362, Y1: -inf, X2: inf, Y2: inf}, j.inside(s))
+	s.Place = wildtrain.Identity
+	require.Equal(t, wildtrain.Box{X1: -inf, Y1: -inf, X2: 638, Y2: inf}, j.inside(s))
+	s.Place = wildtrain.Scaling(0.64, 0.64)
+	require.Equal(t, wildtrain.Box{X1: -inf, Y1: -inf, X2: inf, Y2: inf}, j.inside(s))
 }
 
 // Sizes of objects are those of the model's input with letterboxed coordinates:

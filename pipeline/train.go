@@ -27,6 +27,9 @@ type Trained struct {
 // is saved before Train returns, and Settings.Resume goes on from there.
 func (e *Env) Train(ctx context.Context, s Settings) (out *Trained, err error) {
 	torch.RetainMemory()
+	if err := e.pretrain(ctx, &s); err != nil {
+		return nil, err
+	}
 	t, data, m, err := e.parts(ctx, &s)
 	if err != nil {
 		return nil, err
@@ -60,7 +63,7 @@ func (e *Env) fit(ctx context.Context, t task, s Settings, m network, data datas
 		return nil, err
 	}
 	defer func() { tracked.end(out, err) }()
-	trainer, closers, err := e.trainer(t, s, run, m, data, append(t.callbacks(m), begin))
+	trainer, closers, err := e.trainer(t, s, run, m, data, append(t.callbacks(m), s.freezing(m), begin))
 	if err != nil {
 		return nil, err
 	}
@@ -204,7 +207,7 @@ func (e *Env) trainer(t task, s Settings, run *checkpoint.Run, model network, da
 // together is the model's matter.
 func (s Settings) loop(m wildtrain.Model) wildtrain.Config {
 	cfg := s.Loop
-	cfg.Seed, cfg.AverageAccumulated = s.Seed, !sumsLoss(m)
+	cfg.Seed, cfg.AverageAccumulated, cfg.Phases = s.Seed, !sumsLoss(m), s.schedule()
 	return cfg
 }
 

@@ -44,6 +44,7 @@ type Config struct {
 	Schedule   string  // Linear, Cosine or Steps: the factor of the learning rate in epoch e of Epochs
 	FinalLR    float64 // what the factor tends to, as a share of the initial rate
 	Milestones []int   // of Steps: after so many epochs the rate falls
+	Phases     []Phase // the schedule begins anew with each; empty: one over all epochs
 
 	ClipNorm  float64 // largest L2 norm of all gradients together; 0: off
 	ClipValue float64 // largest absolute value of a gradient; 0: off
@@ -63,6 +64,12 @@ type Config struct {
 	NonFinite    int     // batches in a row whose loss may be NaN or infinite before training fails
 	SkippedSteps int     // optimiser steps in a row that may be skipped for non-finite gradients; a gradient scaler needs some
 	MaxSeconds   float64 // training time after which to stop in good order; 0: off
+}
+
+// Phase is a part of a training with a schedule of its own.
+type Phase struct {
+	Epochs int     // the last phase lasts to the end, whatever this says
+	LR     float64 // its first learning rate, as a share of the optimiser's
 }
 
 // DefaultConfig returns the full set of defaults.
@@ -114,6 +121,10 @@ func (c Config) Validate() error {
 	}
 	bad(c.Schedule == Linear || c.Schedule == Cosine || c.Schedule == Steps, "Schedule is %q, must be %q, %q or %q", c.Schedule, Linear, Cosine, Steps)
 	bad(c.Mode == "" || c.Mode == "max" || c.Mode == "min", "Mode is %q, must be \"max\", \"min\" or empty", c.Mode)
+	for i, p := range c.Phases {
+		bad(p.Epochs > 0 && p.LR >= 0 && p.LR <= math.MaxFloat64, "Phases[%d] is %+v, must have epochs and a rate that is not negative", i, p)
+	}
+	bad(len(c.Phases) == 0 || c.Schedule != Steps, "Phases and the schedule %q exclude each other", Steps)
 	for i, m := range c.Milestones {
 		bad(m > 0 && (i == 0 || m > c.Milestones[i-1]), "Milestones are %v, must be positive and rise", c.Milestones)
 	}

@@ -25,11 +25,27 @@ func (s schedule) factor(epoch int) float64 {
 		}
 		return factor
 	}
-	x := min(float64(epoch)/float64(s.Epochs), 1)
+	begin, length, start := s.phase(epoch)
+	x := min(float64(epoch-begin)/float64(length), 1)
 	if s.Schedule == Cosine {
 		x = (1 - math.Cos(x*math.Pi)) / 2
 	}
-	return 1 - x*(1-s.FinalLR)
+	return start * (1 - x*(1-s.FinalLR))
+}
+
+// phase is where the phase of an epoch begins, its epochs, and its first factor.
+func (s schedule) phase(epoch int) (begin, length int, start float64) {
+	for i, p := range s.Phases {
+		if i < len(s.Phases)-1 && epoch >= begin+p.Epochs {
+			begin += p.Epochs
+			continue
+		}
+		if i < len(s.Phases)-1 {
+			return begin, p.Epochs, p.LR
+		}
+		return begin, max(s.Epochs-begin, 1), p.LR
+	}
+	return 0, s.Epochs, 1
 }
 
 // warmup is the number of batches that warm-up lasts.
