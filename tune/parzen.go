@@ -3,6 +3,7 @@ package tune
 import (
 	"math"
 	"slices"
+	"sync"
 )
 
 // parzen is a mixture of product distributions, one kernel for each observation
@@ -251,10 +252,17 @@ func valueRange(dist Distribution) (low, high float64) {
 	return 0, 0
 }
 
+// scratch holds logPDF's tables, which are the largest of what a suggestion needs.
+var scratch = sync.Pool{New: func() any { return new([]float64) }}
+
 // logPDF is the log density of each row.
 func (p *parzen) logPDF(rows [][]float64) []float64 {
 	n := len(p.weights)
-	acc := make([]float64, len(rows)*n)
+	table := scratch.Get().(*[]float64)
+	defer scratch.Put(table)
+	*table = slices.Grow((*table)[:0], len(rows)*n)[:len(rows)*n]
+	acc := *table // log density of every row in every kernel
+	clear(acc)
 	exp, log := math.Exp, math.Log
 	if !slices.ContainsFunc(p.dims, func(k kernels) bool { return k.choices == nil }) {
 		exp, log = exactExp, exactLog

@@ -61,15 +61,23 @@ func splitComplete(v *View, trials []*Trial, n int) (good, rest []*Trial) {
 	return good, rest
 }
 
-// bestByLoss chooses the n smallest, of equal ones the earlier.
+// bestByLoss chooses the n smallest, of equal ones the earlier. n is small.
 func bestByLoss(v *View, trials []*Trial, n int) []bool {
-	keys := make([]key, len(trials))
+	best := make([]key, 0, n+1) // ascending
 	for i, t := range trials {
-		keys[i] = key{v.loss(t, 0), i}
+		k := key{v.loss(t, 0), i}
+		if len(best) == n && !(k.v < best[n-1].v) {
+			continue
+		}
+		at := len(best)
+		for at > 0 && k.v < best[at-1].v {
+			at--
+		}
+		best = slices.Insert(best, at, k)
+		best = best[:min(len(best), n)]
 	}
-	slices.SortFunc(keys, func(a, b key) int { return cmp.Or(cmp.Compare(a.v, b.v), a.at-b.at) })
 	chosen := make([]bool, len(trials))
-	for _, k := range keys[:n] {
+	for _, k := range best {
 		chosen[k.at] = true
 	}
 	return chosen

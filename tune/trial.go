@@ -174,7 +174,11 @@ func (t *Trial) Constraints() map[string]float64 {
 
 // Violation is the sum of the violated constraints, 0 for a feasible trial.
 func (t *Trial) Violation() float64 {
-	if len(t.SystemAttrs) == 0 {
+	constrained := false
+	for key := range t.SystemAttrs {
+		constrained = constrained || strings.HasPrefix(key, constraintKey)
+	}
+	if !constrained { // most trials: samplers ask of all of them again and again
 		return 0
 	}
 	sum := 0.0
