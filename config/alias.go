@@ -105,6 +105,23 @@ func (m *Migration) warn(say func(string)) {
 	}
 }
 
+// summarise tells the same of a whole file in two lines.
+func (m *Migration) summarise(file string, say func(string)) {
+	var renamed, dropped []string
+	for _, x := range m.Mapped {
+		if x.From != x.To {
+			renamed = append(renamed, x.From+" is "+x.To)
+		}
+	}
+	for _, x := range m.Dropped {
+		dropped = append(dropped, x.From)
+	}
+	say(fmt.Sprintf("%s has other names (%s; config migrate writes it with those of here): %s", file, m.Kind, strings.Join(renamed, ", ")))
+	if len(dropped) > 0 {
+		say(fmt.Sprintf("%s: without effect here (config migrate tells why): %s", file, strings.Join(dropped, ", ")))
+	}
+}
+
 // migratePrimary takes another program's file in the place of the primary file.
 func (c *Config) migratePrimary() error {
 	f, err := c.repo.load(c.name)
@@ -120,8 +137,7 @@ func (c *Config) migratePrimary() error {
 	if err != nil {
 		return err
 	}
-	c.env.warn(fmt.Sprintf("%s is a file of other names (%s): config migrate writes it with those of here", full, m.Kind))
-	m.warn(c.env.warn)
+	m.summarise(full, c.env.warn)
 	own.source = f.source
 	c.repo.files[c.name] = own
 	return nil

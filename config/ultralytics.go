@@ -24,7 +24,7 @@ func below(prefix string, rules []migrationRule) []migrationRule {
 // Reasons for names without counterpart.
 const (
 	byCommand    = "the command tells: train, evaluate, predict, export"
-	ofClassify   = "acts on classifiers only there: data.auto_augment and data.augment.erasing are for both here"
+	ofClassify   = "acts on classifiers only there; here data.augment and model.dropout have keys of their own"
 	ofOtherTasks = "of tasks that are not here: poses, rotated boxes, tracking, depth, distillation"
 	ofExport     = "export has keys of its own"
 	ofShowing    = "predict writes predictions.json and pictures; nothing is shown on a screen"
