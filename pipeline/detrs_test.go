@@ -10,6 +10,7 @@ import (
 	"github.com/wildtrain/sdk/checkpoint"
 	"github.com/wildtrain/sdk/config"
 	"github.com/wildtrain/sdk/torch"
+	"github.com/wildtrain/sdk/wildtrain"
 )
 
 // RT-DETR goes the whole way as a YOLO does; only its name is another one.
@@ -17,7 +18,7 @@ func TestRTDETRGoesTheWholeWay(t *testing.T) {
 	ctx := context.Background()
 	var e Env
 	s := tiny(t)
-	s.Model.Architecture, s.Loop.Epochs, s.Loop.NominalBatch, s.Optimizer.Name = "rtdetr_r18vd", 1, 0, "auto"
+	s.Model.Architecture, s.Loop.Epochs, s.Loop.NominalBatch = "rtdetr_r18vd", 1, 0
 	out, err := e.Train(ctx, s)
 	require.NoError(t, err)
 
@@ -80,4 +81,19 @@ func TestTransformersHaveFilesAndRecipes(t *testing.T) {
 		require.InDelta(t, 0.1, s.Loop.ClipNorm, 0)
 		require.Equal(t, backbone, backboneOf(s.Model.Architecture))
 	}
+}
+
+// Where nobody chose an optimiser, that of YOLO's recipes would not do.
+func TestTransformersOptimizer(t *testing.T) {
+	for name, want := range map[string]float64{"rtdetr_r18vd": 1e-4, "yolov8n": 0.01, "fasterrcnn_resnet18_fpn": 0.01} {
+		s := DefaultSettings()
+		s.Model.Architecture, s.Optimizer = name, wildtrain.DefaultOptimizer("SGD")
+		new(Env).adaptOptimizer(&s)
+		require.InDelta(t, want, s.Optimizer.LR, 0, name)
+	}
+	s := DefaultSettings()
+	s.Model.Architecture, s.Optimizer = "rtdetr_r18vd", wildtrain.DefaultOptimizer("SGD")
+	s.Optimizer.LR = 0.02
+	new(Env).adaptOptimizer(&s)
+	require.Equal(t, "SGD", s.Optimizer.Name, "what is chosen stays")
 }

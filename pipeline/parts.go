@@ -67,9 +67,18 @@ func (e *Env) learner(ctx context.Context, t task, s *Settings, data dataset) (n
 			return nil, errors.Join(err, m.Close())
 		}
 	}
-	if f, err := familyOf(s.Model.Architecture); err == nil && f.auto != nil && strings.EqualFold(s.Optimizer.Name, "auto") {
-		f.auto(s)
-	}
+	e.adaptOptimizer(s)
 	s.chooseOptimizer(data.count(wildtrain.Train), len(data.Classes()))
 	return m, nil
+}
+
+// adaptOptimizer resolves the optimiser "auto", and that of the shipped
+// configuration, which is made for YOLO, where the family has one of its own.
+func (e *Env) adaptOptimizer(s *Settings) {
+	f, err := familyOf(s.Model.Architecture)
+	if err != nil || f.auto == nil || !strings.EqualFold(s.Optimizer.Name, "auto") && s.Optimizer != wildtrain.DefaultOptimizer("SGD") {
+		return
+	}
+	f.auto(s)
+	e.log().Info("no optimiser is chosen: the architecture's own is taken", "architecture", s.Model.Architecture, "optimizer", s.Optimizer.Name, "lr0", s.Optimizer.LR, "clip", s.Loop.ClipNorm)
 }

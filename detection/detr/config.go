@@ -25,7 +25,8 @@ const (
 // Weights may have the names of the authors' repositories (facebookresearch/detr,
 // fundamentalvision/Deformable-DETR, lyuwenyu/RT-DETR) or those of the
 // transformers library, as its models hold them in memory or as they are stored
-// and published; see Translate.
+// and published. Weights of a ResNet alone, of torchvision or timm, become the
+// backbone's of DETR and Deformable DETR; they want Partial.
 type Config struct {
 	base.Config
 	Family Family

@@ -40,7 +40,7 @@ func New(cfg Config) (*Model, error) {
 	}
 	frozen := true
 	if cfg.Weights != nil {
-		cfg.Weights = Translate(cfg.Weights, cfg.Family)
+		cfg.Weights = translate(cfg.Weights, cfg.Family)
 		frozen = !hasCounters(cfg.Weights)
 	}
 	if cfg.FrozenNorm == nil {

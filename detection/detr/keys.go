@@ -125,7 +125,7 @@ func renamed(f Family, name string) string {
 	})
 }
 
-// Translate shows weights of the transformers library under the names of the
+// translate shows weights of the transformers library under the names of the
 // family's authors: queries', keys' and values' projections joined in one.
 // Weights of a ResNet alone, as torchvision and timm have them, become those of
 // the backbone, whose norms then do not train. Weights that have the authors'
@@ -137,7 +137,7 @@ func renamed(f Family, name string) string {
 //	               → transformer.decoder.layers.0.cross_attn.value_proj.weight
 //	RT-DETR        model.backbone.model.encoder.stages.1.layers.0.shortcut.1.convolution.weight
 //	               → backbone.res_layers.1.blocks.0.short.conv.conv.weight
-func Translate(w wildtrain.State, f Family) wildtrain.State {
+func translate(w wildtrain.State, f Family) wildtrain.State {
 	if _, ok := w.Info("layer1.0.conv1.weight"); ok && f != RTDETR {
 		return asBackbone(w)
 	}

@@ -180,9 +180,9 @@ func asOneClass(ts [][]target) [][]target {
 	return out
 }
 
-// percent is the scale of boxes in overlaps, which do not depend on it: in it the
-// constant in the quotients of package vision vanishes beside the smallest areas.
-const percent = 1e3
+// wide is the side of a picture in overlaps, which do not depend on it: so wide,
+// the constant in the quotients of package vision vanishes beside the smallest areas.
+const wide = 1e3
 
 // parts is class, L1 and GIoU loss of a group of layers, (3).
 func (l Loss) parts(g group, layers int, norm float64) *torch.Tensor {
@@ -193,7 +193,7 @@ func (l Loss) parts(g group, layers int, norm float64) *torch.Tensor {
 	}
 	boxes, wanted := g.boxes.IndexSelect(0, torch.Of(s, g.row, m)), torch.Of(s, g.wanted, m, 4)
 	corners := func(b *torch.Tensor) *torch.Tensor {
-		return vision.Convert(b.MulScalar(percent), vision.CXCYWH, vision.XYXY)
+		return vision.Convert(b.MulScalar(wide), vision.CXCYWH, vision.XYXY)
 	}
 	found, truth := corners(boxes), corners(wanted)
 	overlap := vision.IoU(found.Detach(), truth)

@@ -14,7 +14,6 @@ type plainNet struct {
 	input   *nn.Conv2d
 	queries *nn.Embedding
 	width   int64
-	heads   int64
 	encoder []*encoderLayer
 	decoder []*plainLayer
 	norm    *nn.LayerNorm // of each decoder layer's result
@@ -29,7 +28,7 @@ func newPlain(b *nn.Builder, c Config) (*plainNet, error) {
 	}
 	t := b.Sub("transformer")
 	return &plainNet{
-		trunk: trunk, width: c.Hidden, heads: c.Heads,
+		trunk: trunk, width: c.Hidden,
 		input:   nn.NewConv2d(b.Sub("input_proj"), nn.Conv2dConfig{In: trunk.Channels[len(trunk.Channels)-1], Out: c.Hidden, Kernel: 1}),
 		queries: nn.NewEmbedding(b.Sub("query_embed"), c.Queries, c.Hidden),
 		encoder: list(t.Sub("encoder").Sub("layers"), c.EncoderLayers, func(b *nn.Builder) *encoderLayer {
