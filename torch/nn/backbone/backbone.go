@@ -14,6 +14,7 @@ import (
 const (
 	Torchvision = "torchvision"
 	Timm        = "timm"
+	Ultralytics = "ultralytics"
 )
 
 // Spec describes one architecture. Take one from Lookup; the fields under
@@ -21,7 +22,7 @@ const (
 type Spec struct {
 	Name    string // without the library
 	Family  string // "resnet", "vit", …: the file of this package that builds it
-	Library string // Torchvision or Timm: whose keys the parameters have
+	Library string // Torchvision, Timm or Ultralytics: whose keys the parameters have
 	Head    string // key prefix of the last linear layer, such as "fc"
 	Patch   int    // sides of the input must be multiples of this many px; 1 for any
 
@@ -96,7 +97,7 @@ func (s *site) drop(i, n int) float64 { return s.StochasticDepth * float64(i) / 
 
 // registry returns all specs, torchvision's first.
 var registry = sync.OnceValue(func() []Spec {
-	return slices.Concat(resnets(), efficientNets(), mobileNets(), regNets(), convNeXts(), swins(), vits())
+	return slices.Concat(resnets(), efficientNets(), mobileNets(), regNets(), convNeXts(), swins(), vits(), yolos())
 })
 
 // imageNet are the channel statistics of the ImageNet training set, by which
@@ -171,6 +172,8 @@ func (s Spec) Build(b *nn.Builder, classes int) (*Net, error) {
 		return nil, fmt.Errorf("backbone: build: an empty spec: take one from Lookup")
 	case classes < 0:
 		return nil, fmt.Errorf("backbone: build %s: %d classes", s.Name, classes)
+	case s.FrozenNorm && s.Library == Ultralytics:
+		return nil, fmt.Errorf("backbone: build %s: YOLO's batch norm has no frozen form: freeze the layers", s.Name)
 	case s.InputSize < 1 || s.InputSize%s.Patch != 0:
 		return nil, fmt.Errorf("backbone: build %s: input size %d px is not a multiple of %d", s.Name, s.InputSize, s.Patch)
 	case s.Dropout < 0 || s.Dropout >= 1 || s.StochasticDepth < 0 || s.StochasticDepth >= 1:
