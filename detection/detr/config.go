@@ -213,7 +213,7 @@ func (c Config) Validate() error {
 	check(c.Family == DETR || c.Levels > 0 && c.Points > 0, "%d levels with %d points", c.Levels, c.Points)
 	check(c.Dropout >= 0 && c.Dropout < 1, "dropout %g is not in 0..1", c.Dropout)
 	check(!c.TwoStage || c.Refine, "two stages want box refinement")
-	check(c.BackboneRate >= 0, "the backbone's factor of the learning rate is %g", c.BackboneRate)
+	check(c.BackboneRate > 0, "the backbone's factor of the learning rate is %g: freeze it instead", c.BackboneRate)
 	check(c.FrozenStages >= -1 && c.FrozenStages <= 4, "%d frozen stages: want −1 to 4", c.FrozenStages)
 	check(c.Std[0] > 0 && c.Std[1] > 0 && c.Std[2] > 0, "standard deviations %v must be above 0", c.Std)
 	d := c.Denoising
