@@ -2,6 +2,7 @@ package pyramid
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 
@@ -55,7 +56,7 @@ func New(cfg Config, masks bool, build func(b *nn.Builder, cfg *Config) (Head, e
 	}
 	m.cfg.Weights = nil
 	if err := m.Freeze(); err != nil {
-		return nil, fmt.Errorf("%w (%w)", err, m.Close())
+		return nil, errors.Join(err, m.Close())
 	}
 	return m, nil
 }
