@@ -60,7 +60,7 @@ var choicesOf = map[string][]string{
 	"evaluation.split":          {"train", "val", "test"},
 	"evaluation.coordinates":    {"original", "letterbox"},
 	"evaluation.overlap_metric": {"iou", "ios"}, "predict.overlap_metric": {"iou", "ios"},
-	"evaluation.nms": {"hard", "linear", "gaussian"}, "predict.nms": {"hard", "linear", "gaussian"},
+	"evaluation.nms": {"hard", "linear", "gaussian", "none"}, "predict.nms": {"hard", "linear", "gaussian", "none"},
 	"evaluation.merge": {"nmm", "nms"}, "predict.merge": {"nmm", "nms"},
 	"evaluation.merge_metric": {"ios", "iou"}, "predict.merge_metric": {"ios", "iou"},
 	"tune.sampler":   {"tpe", "tpe4", "random", "grid", "bruteforce", "qmc", "cmaes", "nsga2", "gp"},

@@ -172,7 +172,7 @@ type State interface {
 // OptimizerConfig chooses and sets an optimiser. Zero means zero; take
 // DefaultOptimizer and change it.
 type OptimizerConfig struct {
-	Name         string // "SGD", "Adam", "AdamW", "RMSprop"; case does not matter
+	Name         string // "SGD", "MuSGD", "Adam", "AdamW", "RMSprop"; case does not matter
 	LR           float64
 	Momentum     float64 // SGD's and RMSprop's momentum, Adam's beta1
 	Beta2        float64 // Adam's
