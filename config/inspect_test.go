@@ -69,7 +69,7 @@ func TestComplete(t *testing.T) {
 	c := compose(t)
 	assert.Equal(t, []string{"model.head.dropout=", "model.head.hidden_dim=", "model.head.num_layers="}, sortedLike(c.Complete("model.h")))
 	assert.Subset(t, c.Complete("model"), []string{"model=", "model.accept_license=", "model.train_cfg.rpn.sampler.num=", "model.weights=", "model/timm="})
-	assert.Equal(t, []string{"model=yolo11l", "model=yolo11m", "model=yolo11n", "model=yolo11s", "model=yolo11x"}, c.Complete("model=yolo11"))
+	assert.Equal(t, []string{"model=yolo12l", "model=yolo12m", "model=yolo12n", "model=yolo12s", "model=yolo12x"}, c.Complete("model=yolo12"))
 	assert.Equal(t, []string{"++training.precision=bf16"}, c.Complete("++training.precision=b"))
 }
 
