@@ -280,9 +280,12 @@ func (r *Recorder) put(rec record, n int) error {
 		r.ended = r.ended || rec.Update != nil
 	}
 	unsaid, failure := r.unsaid, r.failure
+	hurry := rec.Batch == nil || r.waiting > r.cfg.Queue/2
 	r.unsaid = 0
 	r.mu.Unlock()
-	signal(r.wake)
+	if hurry { // to wake a sleeping goroutine is a system call, which values need not pay for
+		signal(r.wake)
+	}
 	if unsaid > 0 {
 		return fmt.Errorf("mlflow: %d values are lost: %w", unsaid, errors.Join(errors.New("there was no room for them in the queue"), failure))
 	}
@@ -297,12 +300,25 @@ func signal(c chan struct{}) {
 	}
 }
 
+// writeEvery is how long a value may wait for the disk.
+const writeEvery = 20 * time.Millisecond
+
 // write is the goroutine that brings the queue to disk.
 func (r *Recorder) write() {
 	defer close(r.written)
-	for range r.wake {
+	tick := time.NewTicker(writeEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-r.wake:
+		case <-tick.C:
+		}
 		r.mu.Lock()
 		list, n, closed := r.queue, r.waiting, r.closed
+		if len(list) == 0 && !closed {
+			r.mu.Unlock()
+			continue
+		}
 		r.queue, r.waiting, r.writing = nil, 0, true
 		r.mu.Unlock()
 		if len(list) > 0 {
