@@ -96,13 +96,13 @@ func TestFiles(t *testing.T) {
 }
 
 func TestMultirun(t *testing.T) {
-	c, err := config.Compose(config.Options{Multirun: true, Overrides: []string{"model=glob(yolo11*,exclude=*x)", "training.epochs=1,2", "seed=7", "hydra.job.name=x"}})
+	c, err := config.Compose(config.Options{Multirun: true, Overrides: []string{"model=glob(yolo12*,exclude=*x)", "training.epochs=1,2", "seed=7", "hydra.job.name=x"}})
 	require.NoError(t, err)
 	jobs, err := c.Jobs(1)
 	require.NoError(t, err)
 	require.Len(t, jobs, 8)
-	assert.Equal(t, []string{"model=yolo11l", "training.epochs=1", "seed=7"}, jobs[0])
-	assert.Equal(t, []string{"model=yolo11l", "training.epochs=2", "seed=7"}, jobs[1])
+	assert.Equal(t, []string{"model=yolo12l", "training.epochs=1", "seed=7"}, jobs[0])
+	assert.Equal(t, []string{"model=yolo12l", "training.epochs=2", "seed=7"}, jobs[1])
 	assert.Equal(t, []string{"hydra.job.name=x"}, c.HydraOverrides())
 
 	_, err = config.Compose(config.Options{Overrides: []string{"training.epochs=1,2"}})
