@@ -71,7 +71,7 @@ func detectors() []string {
 // Architectures lists the names of all models: detectors, then classifiers.
 func Architectures() []string { return append(detectors(), backbone.Names()...) }
 
-// yolos are YOLOv8 and YOLO11.
+// yolos are the detectors of package detection.
 var yolos = family{
 	architectures: detection.Architectures,
 	canonical: func(name string) (string, error) {
