@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"sync"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -23,6 +24,7 @@ import (
 type shelf struct {
 	objects map[string]string
 	breaks  int            // bytes an answer has at most; 0: all
+	mu      sync.Mutex
 	asked   map[string]int // bytes given of each
 	stop    string         // object of which nothing is given
 }
@@ -46,6 +48,8 @@ func (s *shelf) Open(_ context.Context, o datamodule.StoredObject, offset int64)
 	if s.breaks > 0 && len(rest) > s.breaks {
 		rest = rest[:s.breaks]
 	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	s.asked[o.Name] += len(rest)
 	return io.NopCloser(bytes.NewReader([]byte(rest))), nil
 }
