@@ -23,7 +23,7 @@ import (
 // shelf is a Storage in memory that breaks off after some bytes of each answer.
 type shelf struct {
 	objects map[string]string
-	breaks  int            // bytes an answer has at most; 0: all
+	breaks  int // bytes an answer has at most; 0: all
 	mu      sync.Mutex
 	asked   map[string]int // bytes given of each
 	stop    string         // object of which nothing is given
