@@ -232,7 +232,7 @@ func TestForwardTellsWhatDoesNotFit(t *testing.T) {
 	input(t, "three.safetensors", "images", 3, 64, 64)
 	write(t, "text.safetensors", "hello")
 	for line, want := range map[string]string{
-		"in=x.safetensors model=yolov8n model.classes=80": "model.22.cv3.0.0.conv.weight: model [80 64 3 3], source [64 64 3 3]",
+		"in=x.safetensors model=yolov8n model.classes=80": "model.22.cv3.0.2.weight: model [80 64 1 1], source [7 64 1 1]",
 		"in=x.safetensors model=yolo11n model.classes=7":  "missing: model.10",
 		"in=x.safetensors":                                        "give model=NAME",
 		"in=image.safetensors model=yolov8n":                      `image.safetensors: no float32 tensor "images"`,
