@@ -15,6 +15,7 @@ import (
 
 	"github.com/wildtrain/sdk/checkpoint"
 	"github.com/wildtrain/sdk/torch"
+	"github.com/wildtrain/sdk/torch/torchtest"
 	"github.com/wildtrain/sdk/wildtrain"
 	"github.com/wildtrain/sdk/wildtraintest"
 )
@@ -244,7 +245,7 @@ func TestNormalisedOnce(t *testing.T) {
 		require.Equal(t, []int64{2, 512}, out["features"].Shape())
 		require.Len(t, out, 2)
 		want := out["logits"].DivScalar(2).Softmax(1).Float32s(nil)
-		require.LessOrEqual(t, worst(slices.Concat(found[0].Probs, found[1].Probs), want), 1e-5)
+		require.LessOrEqual(t, torchtest.Worst(slices.Concat(found[0].Probs, found[1].Probs), want), 1e-5)
 		return nil
 	})
 	require.NoError(t, err)

@@ -12,6 +12,7 @@ import (
 
 	"github.com/wildtrain/sdk/internal/draw"
 	"github.com/wildtrain/sdk/internal/rule"
+	"github.com/wildtrain/sdk/torch/torchtest"
 	"github.com/wildtrain/sdk/wildtrain"
 )
 
@@ -33,7 +34,7 @@ func TestGradCAMEqualsPyTorch(t *testing.T) {
 			heat, err := m.GradCAM(context.Background(), b, []int{1, 3})
 			require.NoError(t, err)
 			require.Equal(t, 3, heat[1].Class)
-			require.LessOrEqual(t, worst(slices.Concat(heat[0].Values, heat[1].Values), floats(t, f, name)), 1e-3)
+			require.LessOrEqual(t, torchtest.Worst(slices.Concat(heat[0].Values, heat[1].Values), floats(t, f, name)), 1e-3)
 		})
 	}
 }

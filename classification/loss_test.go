@@ -3,7 +3,6 @@ package classification
 import (
 	"context"
 	"encoding/json"
-	"math"
 	"strconv"
 	"strings"
 	"testing"
@@ -12,24 +11,9 @@ import (
 
 	"github.com/wildtrain/sdk/checkpoint"
 	"github.com/wildtrain/sdk/torch"
+	"github.com/wildtrain/sdk/torch/torchtest"
 	"github.com/wildtrain/sdk/wildtrain"
 )
-
-// worst is the largest |a−b|/max|b|, infinite where something is not finite.
-func worst(a, b []float32) float64 {
-	if len(a) != len(b) {
-		return math.Inf(1)
-	}
-	var diff, scale float64
-	for i := range b {
-		d := math.Abs(float64(a[i]) - float64(b[i]))
-		if math.IsNaN(d) {
-			return math.Inf(1)
-		}
-		diff, scale = max(diff, d), max(scale, math.Abs(float64(b[i])))
-	}
-	return diff / scale
-}
 
 func golden(t *testing.T, name string) *checkpoint.File {
 	t.Helper()
@@ -67,7 +51,7 @@ func TestLossesEqualPyTorch(t *testing.T) {
 			require.NoError(t, l.validate(5, multi))
 			loss, grad := lossOf(t, l, floats(t, f, "logits"), targetsOf(t, f, parts[0]), multi)
 			require.InEpsilon(t, floats(t, f, name+"/loss")[0], loss, 1e-5)
-			require.LessOrEqual(t, worst(grad, floats(t, f, name+"/grad")), 1e-5)
+			require.LessOrEqual(t, torchtest.Worst(grad, floats(t, f, name+"/grad")), 1e-5)
 		})
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/wildtrain/sdk/checkpoint"
+	"github.com/wildtrain/sdk/torch/torchtest"
 	"github.com/wildtrain/sdk/wildtrain"
 )
 
@@ -44,7 +45,7 @@ func TestParityLightning(t *testing.T) {
 	for _, p := range found {
 		got = append(got, p.Probs...)
 	}
-	d := worst(got, floats(t, answers, "probs"))
+	d := torchtest.Worst(got, floats(t, answers, "probs"))
 	t.Logf("probabilities: %.2g", d)
 	require.LessOrEqual(t, d, 1e-4)
 }

@@ -18,6 +18,7 @@ import (
 	"github.com/wildtrain/sdk/checkpoint"
 	"github.com/wildtrain/sdk/internal/rule"
 	"github.com/wildtrain/sdk/torch"
+	"github.com/wildtrain/sdk/torch/torchtest"
 )
 
 const goldens = "../parity/testdata"
@@ -41,16 +42,6 @@ func ruled(t *testing.T, arch string, classes int, weights rule.Weights, alias f
 	report := m.Store().Load(rule.State{Like: m.State(), Rule: weights, Alias: alias})
 	require.NoError(t, report.Err())
 	return m
-}
-
-// worst is the largest |a−b|/max|b| of two outputs.
-func worst(a, b []float32) float64 {
-	var diff, scale float64
-	for i := range b {
-		diff = max(diff, math.Abs(float64(a[i])-float64(b[i])))
-		scale = max(scale, math.Abs(float64(b[i])))
-	}
-	return diff / scale
 }
 
 // forwardDeviation runs m on the golden's input and compares all outputs.
@@ -96,14 +87,14 @@ func deviations(out map[string]*torch.Tensor, golden *checkpoint.File) (map[stri
 			continue
 		}
 		if name != "decoded" {
-			deviation[name] = worst(got, want)
+			deviation[name] = torchtest.Worst(got, want)
 			continue
 		}
 		s := x.Shape()
 		for img := range s[0] {
 			at, cut, end := img*s[1]*s[2], img*s[1]*s[2]+4*s[2], (img+1)*s[1]*s[2]
-			deviation["boxes"] = max(deviation["boxes"], worst(got[at:cut], want[at:cut]))
-			deviation["scores"] = max(deviation["scores"], worst(got[cut:end], want[cut:end]))
+			deviation["boxes"] = max(deviation["boxes"], torchtest.Worst(got[at:cut], want[at:cut]))
+			deviation["scores"] = max(deviation["scores"], torchtest.Worst(got[cut:end], want[cut:end]))
 		}
 	}
 	return deviation, nil

@@ -11,6 +11,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/wildtrain/sdk/detection/internal/toy"
 	"github.com/wildtrain/sdk/torch"
 	"github.com/wildtrain/sdk/wildtrain"
 )
@@ -44,7 +45,7 @@ func TestMemoryIsFlat(t *testing.T) {
 	defer opt.Close()
 	var x, y []float64
 	for step := range steps {
-		_, err := m.TrainStep(context.Background(), toyBatch(step%7, 2, 160, 3), wildtrain.Step{Scale: 1})
+		_, err := m.TrainStep(context.Background(), toy.Batch(step%7, 2, 160, 3), wildtrain.Step{Scale: 1})
 		require.NoError(t, err)
 		_, err = opt.Step(wildtrain.Clip{Norm: 10})
 		require.NoError(t, err)

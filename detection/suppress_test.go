@@ -14,8 +14,10 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/wildtrain/sdk/checkpoint"
+	"github.com/wildtrain/sdk/detection/internal/toy"
 	"github.com/wildtrain/sdk/internal/rule"
 	"github.com/wildtrain/sdk/torch"
+	"github.com/wildtrain/sdk/torch/torchtest"
 	"github.com/wildtrain/sdk/wildtrain"
 )
 
@@ -188,7 +190,7 @@ func TestAugmentedIsThePeers(t *testing.T) {
 		x := torch.Of(s, rule.Values("images", 2*3*96*128, 0.5, 0.5), 2, 3, 96, 128)
 		got := m.decoded(x, m.net.forward(x))
 		require.Equal(t, info.Shape, got.Shape())
-		require.Less(t, worst(got.Float32s(nil), want), 1e-4)
+		require.Less(t, torchtest.Worst(got.Float32s(nil), want), 1e-4)
 		return s.Err()
 	})
 	require.NoError(t, err)
@@ -199,7 +201,7 @@ func TestAugmentedPredictionsLieInThePicture(t *testing.T) {
 	p := EvaluatePostprocess()
 	p.Augment, p.Conf = true, 0
 	m.Postprocess(p)
-	b := toyBatch(1, 2, 64, 2)
+	b := toy.Batch(1, 2, 64, 2)
 	found, err := m.Predict(context.Background(), b)
 	require.NoError(t, err)
 	require.Len(t, found, 2)

@@ -14,6 +14,7 @@ import (
 	"github.com/wildtrain/sdk/checkpoint"
 	"github.com/wildtrain/sdk/internal/rule"
 	"github.com/wildtrain/sdk/torch"
+	"github.com/wildtrain/sdk/torch/torchtest"
 	"github.com/wildtrain/sdk/wildtrain"
 )
 
@@ -98,8 +99,12 @@ func (tr *trajectory) follow(t *testing.T, label string, run trajectoryRun, m *Y
 		var parts []float64
 		err := torch.Run(context.Background(), torch.CPU, torch.Training, func(s *torch.Scope) error {
 			x := torch.Of(s, pixels, trajectoryBatch, 3, trajectorySize, trajectorySize)
-			var err error
-			parts, err = m.learn(x, samples, trajectoryBatch)
+			many, one := m.net.outputs(x, true, true)
+			packed, err := m.loss(many, one, samples)
+			if err != nil {
+				return err
+			}
+			parts, err = m.Backward(packed, trajectoryBatch)
 			return err
 		})
 		require.NoError(t, err)
@@ -121,6 +126,6 @@ func (tr *trajectory) follow(t *testing.T, label string, run trajectoryRun, m *Y
 		require.NoError(t, err)
 		got, err := checkpoint.Float32(m.State(), tensor)
 		require.NoError(t, err)
-		require.LessOrEqual(t, worst(got, w), 1e-3, "%s after the last step", tensor)
+		require.LessOrEqual(t, torchtest.Worst(got, w), 1e-3, "%s after the last step", tensor)
 	}
 }

@@ -2,45 +2,18 @@ package detection
 
 import (
 	"context"
-	"fmt"
-	"math"
-	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/wildtrain/sdk/detection/internal/toy"
 	"github.com/wildtrain/sdk/torch"
+	"github.com/wildtrain/sdk/torch/torchtest"
 	"github.com/wildtrain/sdk/wildtrain"
 	"github.com/wildtrain/sdk/wildtraintest"
 )
-
-// toyBatch paints a bright square per object on noise.
-func toyBatch(number, n, size, objects int) *wildtrain.Batch {
-	r := rand.New(rand.NewPCG(uint64(number), 7))
-	px := make([]uint8, n*size*size*3)
-	for i := range px {
-		px[i] = uint8(100 + r.IntN(20))
-	}
-	samples := make([]wildtrain.Sample, n)
-	for i := range samples {
-		s := &samples[i]
-		*s = wildtrain.Sample{ID: fmt.Sprint(number, "/", i), Width: size, Height: size, Place: wildtrain.Identity}
-		for range objects {
-			side := 16 + r.IntN(size/3)
-			x, y, class := r.IntN(size-side), r.IntN(size-side), r.IntN(3)
-			for dy := range side {
-				for dx := range side {
-					px[((i*size+y+dy)*size+x+dx)*3+class] = 250
-				}
-			}
-			o := wildtrain.Object{Box: wildtrain.BoxXYWH(float64(x), float64(y), float64(side), float64(side)), Class: class}
-			s.Objects, s.Truth = append(s.Objects, o), append(s.Truth, o)
-		}
-	}
-	return wildtrain.NewBatch(wildtrain.Pixels{N: n, Height: size, Width: size, Channels: 3, U8: px}, samples, nil)
-}
 
 func small(t *testing.T, change func(*YOLOConfig)) *YOLO {
 	t.Helper()
@@ -60,7 +33,7 @@ func TestYOLOKeepsTheContract(t *testing.T) {
 		New: func() (wildtrain.Model, error) {
 			return NewYOLO(DefaultYOLO("yolov8n", classNames(3)))
 		},
-		Batch: func(number int) *wildtrain.Batch { return toyBatch(number, 2, 64, 2) },
+		Batch: func(number int) *wildtrain.Batch { return toy.Batch(number, 2, 64, 2) },
 		LR:    1e-3, Steps: 25,
 	})
 }
@@ -70,28 +43,23 @@ func TestHandlesStayFlat(t *testing.T) {
 	opt, err := m.Optimizer(wildtrain.DefaultOptimizer("SGD"))
 	require.NoError(t, err)
 	defer opt.Close()
-	var flat int64
-	for step := range 6 {
-		_, err := m.TrainStep(context.Background(), toyBatch(step, 2, 64, 3), wildtrain.Step{Scale: 1})
+	torchtest.Flat(t, 6, func(step int) {
+		_, err := m.TrainStep(context.Background(), toy.Batch(step, 2, 64, 3), wildtrain.Step{Scale: 1})
 		require.NoError(t, err)
 		_, err = opt.Step(wildtrain.Clip{Norm: 10})
 		require.NoError(t, err)
 		opt.ZeroGrad()
 		require.NoError(t, m.Average(0.9))
-		_, _, err = m.Evaluate(context.Background(), toyBatch(step, 2, 64, 3))
+		_, _, err = m.Evaluate(context.Background(), toy.Batch(step, 2, 64, 3))
 		require.NoError(t, err)
-		if step == 1 {
-			flat = torch.Handles()
-		}
-	}
-	require.Equal(t, flat, torch.Handles())
+	})
 }
 
 // Batches that other trainers trip over: see wildtrain-and-wildata and torchvision's issues.
 func TestOddBatchesTrain(t *testing.T) {
 	m := small(t, nil)
 	one := func(size int, objects ...wildtrain.Object) *wildtrain.Batch {
-		b := toyBatch(1, 1, size, 0)
+		b := toy.Batch(1, 1, size, 0)
 		b.Samples[0].Objects = objects
 		return b
 	}
@@ -99,32 +67,18 @@ func TestOddBatchesTrain(t *testing.T) {
 	for i := range many {
 		many[i] = wildtrain.Object{Box: wildtrain.BoxXYWH(float64(i%60), float64(i/60), 9, 7), Class: i % 3}
 	}
-	cases := map[string]*wildtrain.Batch{
-		"no object":         one(64),
-		"one pixel":         one(64, wildtrain.Object{Box: wildtrain.BoxXYWH(30, 30, 1, 1)}),
-		"empty box":         one(64, wildtrain.Object{Box: wildtrain.BoxXYWH(30, 30, 0, 5)}),
-		"inverted box":      one(64, wildtrain.Object{Box: wildtrain.Box{X1: 40, Y1: 40, X2: 20, Y2: 20}}),
-		"NaN":               one(64, wildtrain.Object{Box: wildtrain.Box{X1: math.NaN(), X2: 20, Y2: 20}}),
-		"whole image":       one(64, wildtrain.Object{Box: wildtrain.BoxXYWH(0, 0, 64, 64), Class: 2}),
-		"outside":           one(64, wildtrain.Object{Box: wildtrain.BoxXYWH(-50, -50, 20, 20)}),
-		"larger than image": one(64, wildtrain.Object{Box: wildtrain.BoxXYWH(-500, -500, 2000, 2000)}),
-		"crowd only":        one(64, wildtrain.Object{Box: wildtrain.BoxXYWH(10, 10, 20, 20), Crowd: true}),
-		"two thousand":      one(64, many...),
-		"smallest input":    one(32, wildtrain.Object{Box: wildtrain.BoxXYWH(3, 3, 20, 20)}),
+	smallest := one(32, wildtrain.Object{Box: wildtrain.BoxXYWH(3, 3, 20, 20)})
+	smallest = wildtrain.NewBatch(smallest.Pixels, append(smallest.Samples, smallest.Samples[0]), nil) // batch norm wants two values
+	smallest.Pixels.N, smallest.Pixels.U8 = 2, append(smallest.Pixels.U8, smallest.Pixels.U8...)
+	cases := map[string]*wildtrain.Batch{"two thousand": one(64, many...), "smallest input": smallest}
+	for name, objects := range toy.Odd() {
+		cases[name] = one(64, objects...)
 	}
 	for name, b := range cases {
 		t.Run(name, func(t *testing.T) {
-			if name == "smallest input" {
-				b = wildtrain.NewBatch(b.Pixels, append(b.Samples, b.Samples[0]), nil) // batch norm wants two values
-				b.Pixels.N, b.Pixels.U8 = 2, append(b.Pixels.U8, b.Pixels.U8...)
-			}
 			l, err := m.TrainStep(context.Background(), b, wildtrain.Step{Scale: 1})
 			require.NoError(t, err)
-			v, err := l.Values()
-			require.NoError(t, err)
-			for i, x := range v {
-				require.False(t, math.IsNaN(x) || math.IsInf(x, 0), "%s = %g", l.Names()[i], x)
-			}
+			toy.Finite(t, l)
 		})
 	}
 }
@@ -132,19 +86,19 @@ func TestOddBatchesTrain(t *testing.T) {
 func TestBadInputIsTold(t *testing.T) {
 	m := small(t, nil)
 	ctx := context.Background()
-	bad := toyBatch(1, 1, 64, 1)
+	bad := toy.Batch(1, 1, 64, 1)
 	bad.Samples[0].Objects[0].Class = 7
 	_, err := m.TrainStep(ctx, bad, wildtrain.Step{Scale: 1})
 	require.ErrorContains(t, err, "class 7")
-	_, err = m.TrainStep(ctx, toyBatch(1, 1, 60, 0), wildtrain.Step{Scale: 1})
+	_, err = m.TrainStep(ctx, toy.Batch(1, 1, 60, 0), wildtrain.Step{Scale: 1})
 	require.ErrorContains(t, err, "multiples of 32")
-	grey := toyBatch(1, 1, 64, 0)
+	grey := toy.Batch(1, 1, 64, 0)
 	grey.Pixels.Channels = 1
 	_, err = m.Predict(ctx, grey)
 	require.ErrorContains(t, err, "3 channels")
 	cancelled, cancel := context.WithCancel(ctx)
 	cancel()
-	_, err = m.Predict(cancelled, toyBatch(1, 1, 64, 0))
+	_, err = m.Predict(cancelled, toy.Batch(1, 1, 64, 0))
 	require.ErrorIs(t, err, context.Canceled)
 	require.ErrorContains(t, m.Freeze("model.99"), "model.99")
 
@@ -181,7 +135,7 @@ func TestFreezeKeepsPartsAndTheirStatistics(t *testing.T) {
 	opt, err := m.Optimizer(wildtrain.DefaultOptimizer("SGD"))
 	require.NoError(t, err)
 	defer opt.Close()
-	_, err = m.TrainStep(context.Background(), toyBatch(1, 2, 64, 2), wildtrain.Step{Scale: 1})
+	_, err = m.TrainStep(context.Background(), toy.Batch(1, 2, 64, 2), wildtrain.Step{Scale: 1})
 	require.NoError(t, err)
 	_, err = opt.Step(wildtrain.Clip{})
 	require.NoError(t, err)
@@ -227,7 +181,7 @@ head:
 	defer m.Close()
 	require.Equal(t, []int64{4, 8}, m.Strides())
 	require.Equal(t, 8, m.Describe().Stride)
-	p, err := m.Predict(context.Background(), toyBatch(1, 2, 64, 1))
+	p, err := m.Predict(context.Background(), toy.Batch(1, 2, 64, 1))
 	require.NoError(t, err)
 	require.Len(t, p, 2)
 
@@ -247,12 +201,12 @@ head:
 
 func TestBFloat16Trains(t *testing.T) {
 	m := small(t, func(c *YOLOConfig) { c.Precision, c.ChannelsLast = torch.BFloat16, true })
-	l, err := m.TrainStep(context.Background(), toyBatch(1, 2, 64, 2), wildtrain.Step{Scale: 1})
+	l, err := m.TrainStep(context.Background(), toy.Batch(1, 2, 64, 2), wildtrain.Step{Scale: 1})
 	require.NoError(t, err)
 	got, err := l.Values()
 	require.NoError(t, err)
 	exact := small(t, nil)
-	l, err = exact.TrainStep(context.Background(), toyBatch(1, 2, 64, 2), wildtrain.Step{Scale: 1})
+	l, err = exact.TrainStep(context.Background(), toy.Batch(1, 2, 64, 2), wildtrain.Step{Scale: 1})
 	require.NoError(t, err)
 	want, err := l.Values()
 	require.NoError(t, err)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"image/png"
 	"os"
 	"path/filepath"
@@ -15,19 +14,12 @@ import (
 	"github.com/wildtrain/sdk/checkpoint"
 	"github.com/wildtrain/sdk/internal/rule"
 	"github.com/wildtrain/sdk/torch"
+	"github.com/wildtrain/sdk/torch/torchtest"
 	"github.com/wildtrain/sdk/wildtrain"
 	"github.com/wildtrain/sdk/wildtraintest"
 )
 
-// TestMain fails when tests leave tensor handles behind.
-func TestMain(m *testing.M) {
-	code := m.Run()
-	if n := torch.Handles(); n != 0 && code == 0 {
-		fmt.Fprintf(os.Stderr, "%d tensor handles are still alive\n", n)
-		code = 1
-	}
-	os.Exit(code)
-}
+func TestMain(m *testing.M) { os.Exit(torchtest.Main(m)) }
 
 const fixture = "../testdata/wildata"
 

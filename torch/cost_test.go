@@ -13,7 +13,7 @@ import (
 	"github.com/sugarme/gotch/libtch"
 
 	"github.com/wildtrain/sdk/torch"
-	"github.com/wildtrain/sdk/torch/internal/torchtest"
+	"github.com/wildtrain/sdk/torch/torchtest"
 )
 
 // opsPerSub is how many small operations a module does between its frees.

@@ -7,7 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/wildtrain/sdk/torch"
-	"github.com/wildtrain/sdk/torch/internal/torchtest"
+	"github.com/wildtrain/sdk/torch/torchtest"
 )
 
 func TestGradCheck(t *testing.T) {

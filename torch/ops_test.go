@@ -8,7 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/wildtrain/sdk/torch"
-	"github.com/wildtrain/sdk/torch/internal/torchtest"
+	"github.com/wildtrain/sdk/torch/torchtest"
 )
 
 // inputs are the inputs of testdata/make.py in one scope.

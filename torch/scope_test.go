@@ -11,7 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/wildtrain/sdk/torch"
-	"github.com/wildtrain/sdk/torch/internal/torchtest"
+	"github.com/wildtrain/sdk/torch/torchtest"
 )
 
 func run(t testing.TB, mode torch.Mode, fn func(s *torch.Scope) error) error {

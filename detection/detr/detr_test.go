@@ -2,43 +2,17 @@ package detr
 
 import (
 	"context"
-	"fmt"
 	"math"
-	"math/rand/v2"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/wildtrain/sdk/detection/internal/toy"
 	"github.com/wildtrain/sdk/torch"
+	"github.com/wildtrain/sdk/torch/torchtest"
 	"github.com/wildtrain/sdk/wildtrain"
 	"github.com/wildtrain/sdk/wildtraintest"
 )
-
-// toyBatch paints a bright square per object on noise.
-func toyBatch(number, n, size, objects int) *wildtrain.Batch {
-	r := rand.New(rand.NewPCG(uint64(number), 7))
-	p := wildtrain.Pixels{N: n, Height: size, Width: size, Channels: 3, U8: make([]uint8, n*size*size*3)}
-	for i := range p.U8 {
-		p.U8[i] = uint8(100 + r.IntN(20))
-	}
-	samples := make([]wildtrain.Sample, n)
-	for i := range samples {
-		s := &samples[i]
-		*s = wildtrain.Sample{ID: fmt.Sprint(number, "/", i), Width: size, Height: size, Place: wildtrain.Identity}
-		for range objects {
-			side := 16 + r.IntN(size/3)
-			x, y, class := r.IntN(size-side), r.IntN(size-side), r.IntN(3)
-			for dy := range side {
-				for dx := range side {
-					p.U8[((i*size+y+dy)*size+x+dx)*3+class] = 250
-				}
-			}
-			o := wildtrain.Object{Box: wildtrain.BoxXYWH(float64(x), float64(y), float64(side), float64(side)), Class: class}
-			s.Objects, s.Truth = append(s.Objects, o), append(s.Truth, o)
-		}
-	}
-	return wildtrain.NewBatch(p, samples, nil)
-}
 
 // toyNames is one architecture per family, with a small transformer.
 var toyNames = []string{"detr", "deformable-two-stage", "rtdetr-r18"}
@@ -49,7 +23,7 @@ func toyConfig(t *testing.T, name string) Config {
 	return c
 }
 
-func toy(t *testing.T, name string, change func(*Config)) *Model {
+func small(t *testing.T, name string, change func(*Config)) *Model {
 	t.Helper()
 	c := toyConfig(t, name)
 	if change != nil {
@@ -76,7 +50,7 @@ func TestModelsKeepTheContract(t *testing.T) {
 					}
 					return New(c)
 				},
-				Batch: func(number int) *wildtrain.Batch { return toyBatch(number, 2, 64, 2) },
+				Batch: func(number int) *wildtrain.Batch { return toy.Batch(number, 2, 64, 2) },
 				LR:    2e-3, Steps: 40, Random: name != "deformable-two-stage", // dropout and denoising queries are drawn anew in every step
 			})
 		})
@@ -85,32 +59,27 @@ func TestModelsKeepTheContract(t *testing.T) {
 
 func TestHandlesStayFlat(t *testing.T) {
 	for _, name := range toyNames {
-		m := toy(t, name, nil)
+		m := small(t, name, nil)
 		opt, err := m.Optimizer(wildtrain.DefaultOptimizer("AdamW"))
 		require.NoError(t, err)
 		defer opt.Close()
-		var flat int64
-		for step := range 4 {
-			_, err := m.TrainStep(context.Background(), toyBatch(step, 2, 64, 3), wildtrain.Step{Scale: 1})
+		torchtest.Flat(t, 4, func(step int) {
+			_, err := m.TrainStep(context.Background(), toy.Batch(step, 2, 64, 3), wildtrain.Step{Scale: 1})
 			require.NoError(t, err)
 			_, err = opt.Step(wildtrain.Clip{Norm: 0.1})
 			require.NoError(t, err)
 			opt.ZeroGrad()
 			require.NoError(t, m.Average(0.9))
-			_, _, err = m.Evaluate(context.Background(), toyBatch(step, 2, 64, 3))
+			_, _, err = m.Evaluate(context.Background(), toy.Batch(step, 2, 64, 3))
 			require.NoError(t, err)
-			if step == 1 {
-				flat = torch.Handles()
-			}
-		}
-		require.Equal(t, flat, torch.Handles(), name)
+		})
 	}
 }
 
 // Batches that other trainers trip over.
 func TestOddBatchesTrain(t *testing.T) {
 	one := func(size int, objects ...wildtrain.Object) *wildtrain.Batch {
-		b := toyBatch(1, 2, size, 0)
+		b := toy.Batch(1, 2, size, 0)
 		b.Samples[0].Objects = objects
 		return b
 	}
@@ -119,28 +88,18 @@ func TestOddBatchesTrain(t *testing.T) {
 		many[i] = wildtrain.Object{Box: wildtrain.BoxXYWH(float64(i%55), float64(i/10), 9, 7), Class: i % 3}
 	}
 	for _, name := range toyNames {
-		m := toy(t, name, nil)
-		for what, b := range map[string]*wildtrain.Batch{
-			"no object":         one(64),
-			"one pixel":         one(64, wildtrain.Object{Box: wildtrain.BoxXYWH(30, 30, 1, 1)}),
-			"empty box":         one(64, wildtrain.Object{Box: wildtrain.BoxXYWH(30, 30, 0, 5)}),
-			"inverted box":      one(64, wildtrain.Object{Box: wildtrain.Box{X1: 40, Y1: 40, X2: 20, Y2: 20}}),
-			"NaN":               one(64, wildtrain.Object{Box: wildtrain.Box{X1: math.NaN(), X2: 20, Y2: 20}}),
-			"whole image":       one(64, wildtrain.Object{Box: wildtrain.BoxXYWH(0, 0, 64, 64), Class: 2}),
-			"outside":           one(64, wildtrain.Object{Box: wildtrain.BoxXYWH(-50, -50, 20, 20)}),
-			"larger than image": one(64, wildtrain.Object{Box: wildtrain.BoxXYWH(-500, -500, 2000, 2000)}),
-			"crowd only":        one(64, wildtrain.Object{Box: wildtrain.BoxXYWH(10, 10, 20, 20), Crowd: true}),
-			"more than queries": one(64, many...),
-			"smallest input":    one(32, wildtrain.Object{Box: wildtrain.BoxXYWH(3, 3, 20, 20)}),
-		} {
+		m := small(t, name, nil)
+		cases := map[string]*wildtrain.Batch{
+			"more than queries": one(64, many...), "smallest input": one(32, wildtrain.Object{Box: wildtrain.BoxXYWH(3, 3, 20, 20)}),
+		}
+		for what, objects := range toy.Odd() {
+			cases[what] = one(64, objects...)
+		}
+		for what, b := range cases {
 			t.Run(name+" "+what, func(t *testing.T) {
 				l, err := m.TrainStep(context.Background(), b, wildtrain.Step{Scale: 1})
 				require.NoError(t, err)
-				v, err := l.Values()
-				require.NoError(t, err)
-				for i, x := range v {
-					require.False(t, math.IsNaN(x) || math.IsInf(x, 0), "%s = %g", l.Names()[i], x)
-				}
+				toy.Finite(t, l)
 				for _, e := range m.Store().Trainable() {
 					require.NoError(t, torch.Run(context.Background(), torch.CPU, torch.Inference, func(s *torch.Scope) error {
 						if g := s.Grad(e.Tensor); g != nil {
@@ -157,8 +116,8 @@ func TestOddBatchesTrain(t *testing.T) {
 // Pictures of different sizes in one batch answer as each alone does, where the
 // convolutions' border does not reach: the same boxes up to what padding does.
 func TestPaddedPicturesArePlacedAlone(t *testing.T) {
-	m := toy(t, "detr", nil)
-	a, b := toyBatch(1, 1, 64, 1), toyBatch(2, 1, 96, 1)
+	m := small(t, "detr", nil)
+	a, b := toy.Batch(1, 1, 64, 1), toy.Batch(2, 1, 96, 1)
 	image := func(b *wildtrain.Batch) wildtrain.Image {
 		return wildtrain.Image{Height: b.Pixels.Height, Width: b.Pixels.Width, Channels: 3, U8: b.Pixels.U8}
 	}
@@ -186,18 +145,18 @@ func TestPaddedPicturesArePlacedAlone(t *testing.T) {
 
 func TestBadInputIsTold(t *testing.T) {
 	ctx := context.Background()
-	m := toy(t, "rtdetr-r18", nil)
-	bad := toyBatch(1, 2, 64, 1)
+	m := small(t, "rtdetr-r18", nil)
+	bad := toy.Batch(1, 2, 64, 1)
 	bad.Samples[1].Objects[0].Class = 7
 	_, err := m.TrainStep(ctx, bad, wildtrain.Step{Scale: 1})
 	require.ErrorContains(t, err, "class 7")
-	_, err = m.TrainStep(ctx, toyBatch(1, 1, 60, 0), wildtrain.Step{Scale: 1})
+	_, err = m.TrainStep(ctx, toy.Batch(1, 1, 60, 0), wildtrain.Step{Scale: 1})
 	require.ErrorContains(t, err, "multiples of 32")
-	grey := toyBatch(1, 1, 64, 0)
+	grey := toy.Batch(1, 1, 64, 0)
 	grey.Pixels.Channels = 1
 	_, err = m.Predict(ctx, grey)
 	require.ErrorContains(t, err, "3 channels")
-	b := toyBatch(1, 1, 64, 0)
+	b := toy.Batch(1, 1, 64, 0)
 	_, err = m.Predict(ctx, wildtrain.NewBatch(wildtrain.Pixels{Images: []wildtrain.Image{{Height: 64, Width: 64, Channels: 3, U8: b.Pixels.U8}}}, b.Samples, nil))
 	require.ErrorContains(t, err, "one size")
 	require.ErrorContains(t, m.Freeze("backbone.77"), "backbone.77")
@@ -211,7 +170,7 @@ func TestBadInputIsTold(t *testing.T) {
 		require.ErrorContains(t, err, want)
 	}
 	c = toyConfig(t, "rtdetr-r18")
-	c.Weights = toy(t, "detr", nil).State()
+	c.Weights = small(t, "detr", nil).State()
 	_, err = New(c)
 	require.ErrorContains(t, err, "missing")
 }
@@ -233,7 +192,7 @@ func TestNames(t *testing.T) {
 
 func TestFrozenStagesDoNotTrain(t *testing.T) {
 	for name, want := range map[string]string{"detr": "backbone.0.body.layer2.0.conv1.weight", "rtdetr-r18": "backbone.res_layers.1.blocks.0.branch2a.conv.weight"} {
-		m := toy(t, name, func(c *Config) { c.FrozenStages = 1 })
+		m := small(t, name, func(c *Config) { c.FrozenStages = 1 })
 		require.NoError(t, m.Freeze("backbone"))
 		require.Empty(t, backboneTrains(m))
 		require.NoError(t, m.Freeze())
@@ -256,7 +215,7 @@ func backboneTrains(m *Model) []string {
 }
 
 func TestTheBackboneLearnsSlower(t *testing.T) {
-	m := toy(t, "deformable", nil)
+	m := small(t, "deformable", nil)
 	cfg := wildtrain.DefaultOptimizer("AdamW")
 	cfg.LR = 1e-4
 	o, err := m.Optimizer(cfg)
@@ -273,7 +232,7 @@ func TestTheBackboneLearnsSlower(t *testing.T) {
 func TestBFloat16Trains(t *testing.T) {
 	for _, name := range toyNames {
 		loss := func(change func(*Config)) float64 {
-			l, err := toy(t, name, change).TrainStep(context.Background(), toyBatch(1, 2, 64, 2), wildtrain.Step{Scale: 1})
+			l, err := small(t, name, change).TrainStep(context.Background(), toy.Batch(1, 2, 64, 2), wildtrain.Step{Scale: 1})
 			require.NoError(t, err)
 			v, err := l.Values()
 			require.NoError(t, err)

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
-	"math"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -16,6 +15,7 @@ import (
 	"github.com/wildtrain/sdk/checkpoint"
 	"github.com/wildtrain/sdk/internal/rule"
 	"github.com/wildtrain/sdk/torch"
+	"github.com/wildtrain/sdk/torch/torchtest"
 	"github.com/wildtrain/sdk/wildtrain"
 )
 
@@ -150,14 +150,7 @@ func deviation(t *testing.T, got *torch.Tensor, g *checkpoint.File, name string)
 	t.Helper()
 	want, err := g.Float32(name)
 	require.NoError(t, err)
-	have := got.Float32s(nil)
-	require.Len(t, have, len(want), name)
-	var diff, scale float64
-	for i := range want {
-		diff = max(diff, math.Abs(float64(have[i]-want[i])))
-		scale = max(scale, math.Abs(float64(want[i])))
-	}
-	return diff / scale
+	return torchtest.Worst(got.Float32s(nil), want)
 }
 
 func TestForwardEqualsTransformers(t *testing.T) {

@@ -20,6 +20,7 @@ import (
 	"github.com/wildtrain/sdk/internal/rle"
 	"github.com/wildtrain/sdk/internal/rule"
 	"github.com/wildtrain/sdk/torch"
+	"github.com/wildtrain/sdk/torch/torchtest"
 	"github.com/wildtrain/sdk/wildtrain"
 )
 
@@ -140,16 +141,6 @@ func eachGolden(t *testing.T, fn func(t *testing.T, a about, golden *checkpoint.
 	}
 }
 
-// worst is the largest |a−b|/max|b|.
-func worst(a, b []float32) float64 {
-	var diff, scale float64
-	for i := range b {
-		diff = max(diff, math.Abs(float64(a[i])-float64(b[i])))
-		scale = max(scale, math.Abs(float64(b[i])))
-	}
-	return diff / scale
-}
-
 // Raw outputs, detections, losses and gradients are torchvision's.
 func TestEqualsTorchvision(t *testing.T) {
 	eachGolden(t, func(t *testing.T, a about, golden *checkpoint.File, m *pyramid.Detector) {
@@ -173,7 +164,7 @@ func forward(t *testing.T, a about, golden *checkpoint.File, m *pyramid.Detector
 			require.Equal(t, info.Shape, out[name].Shape(), name)
 			want, err := golden.Float32(name)
 			require.NoError(t, err)
-			require.Less(t, worst(out[name].Float32s(nil), want), 1e-4, name)
+			require.Less(t, torchtest.Worst(out[name].Float32s(nil), want), 1e-4, name)
 		}
 		for i := range a.Images[0] {
 			compare(t, fmt.Sprint(i), out, golden)
@@ -213,7 +204,7 @@ func compare(t *testing.T, picture string, out map[string]*torch.Tensor, golden 
 	}
 	if masks, ok := out[picture+".masks"]; ok {
 		want := read("masks") // of the first two
-		require.Less(t, worst(masks.Narrow(0, 0, 2).Float32s(nil), want), 1e-3)
+		require.Less(t, torchtest.Worst(masks.Narrow(0, 0, 2).Float32s(nil), want), 1e-3)
 	}
 }
 

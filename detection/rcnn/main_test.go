@@ -1,19 +1,10 @@
 package rcnn
 
 import (
-	"fmt"
 	"os"
 	"testing"
 
-	"github.com/wildtrain/sdk/torch"
+	"github.com/wildtrain/sdk/torch/torchtest"
 )
 
-// TestMain is the alarm for leaked tensors.
-func TestMain(m *testing.M) {
-	code := m.Run()
-	if left := torch.Handles(); left != 0 && code == 0 {
-		fmt.Fprintf(os.Stderr, "rcnn: %d tensor handles are still alive after all tests\n", left)
-		code = 1
-	}
-	os.Exit(code)
-}
+func TestMain(m *testing.M) { os.Exit(torchtest.Main(m)) }

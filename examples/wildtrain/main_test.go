@@ -3,7 +3,6 @@ package main
 import (
 	"bytes"
 	"encoding/json"
-	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -13,7 +12,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/wildtrain/sdk/torch"
+	"github.com/wildtrain/sdk/torch/torchtest"
 )
 
 // asProgram makes the test binary be the program: for tests of signals.
@@ -23,13 +22,9 @@ func TestMain(m *testing.M) {
 	if os.Getenv(asProgram) != "" {
 		main()
 	}
-	code := m.Run()
+	code := torchtest.Main(m)
 	if sharedDir != "" {
 		os.RemoveAll(sharedDir)
-	}
-	if n := torch.Handles(); n != 0 && code == 0 {
-		fmt.Fprintf(os.Stderr, "%d tensor handles are still alive\n", n)
-		code = 1
 	}
 	os.Exit(code)
 }

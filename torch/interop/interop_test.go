@@ -11,9 +11,9 @@ import (
 	"github.com/sugarme/gotch/ts"
 
 	"github.com/wildtrain/sdk/torch"
-	"github.com/wildtrain/sdk/torch/internal/torchtest"
 	"github.com/wildtrain/sdk/torch/interop"
 	"github.com/wildtrain/sdk/torch/nn"
+	"github.com/wildtrain/sdk/torch/torchtest"
 	"github.com/wildtrain/sdk/wildtrain"
 )
 

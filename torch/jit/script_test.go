@@ -8,9 +8,9 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/wildtrain/sdk/torch"
-	"github.com/wildtrain/sdk/torch/internal/torchtest"
 	"github.com/wildtrain/sdk/torch/jit"
 	"github.com/wildtrain/sdk/torch/nn"
+	"github.com/wildtrain/sdk/torch/torchtest"
 )
 
 func TestMain(m *testing.M) { os.Exit(torchtest.Main(m)) }

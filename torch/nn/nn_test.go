@@ -8,8 +8,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/wildtrain/sdk/torch"
-	"github.com/wildtrain/sdk/torch/internal/torchtest"
 	"github.com/wildtrain/sdk/torch/nn"
+	"github.com/wildtrain/sdk/torch/torchtest"
 	"github.com/wildtrain/sdk/wildtrain"
 )
 

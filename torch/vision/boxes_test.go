@@ -9,7 +9,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/wildtrain/sdk/torch"
-	"github.com/wildtrain/sdk/torch/internal/torchtest"
+	"github.com/wildtrain/sdk/torch/torchtest"
 	"github.com/wildtrain/sdk/torch/vision"
 )
 

@@ -16,6 +16,7 @@ import (
 	"github.com/wildtrain/sdk/torch"
 	"github.com/wildtrain/sdk/torch/nn"
 	"github.com/wildtrain/sdk/torch/nn/backbone"
+	"github.com/wildtrain/sdk/torch/torchtest"
 )
 
 // source gives the peer's entries values by the rule; places in tables keep those that the architecture computes.
@@ -90,22 +91,6 @@ func images(s *torch.Scope, n, h, w int64) *torch.Tensor {
 	return torch.Of(s, rule.Values("images", int(n*3*h*w), 0, 2), n, 3, h, w)
 }
 
-// worst is the largest |a−b|/max|b|, infinite where something is not finite.
-func worst(a, b []float32) float64 {
-	if len(a) != len(b) {
-		return math.Inf(1)
-	}
-	var diff, scale float64
-	for i := range b {
-		d := math.Abs(float64(a[i]) - float64(b[i]))
-		if math.IsNaN(d) {
-			return math.Inf(1)
-		}
-		diff, scale = max(diff, d), max(scale, math.Abs(float64(b[i])))
-	}
-	return diff / scale
-}
-
 func size(t *testing.T, text string) (h, w int64) {
 	t.Helper()
 	_, err := fmt.Sscanf(text, "%dx%d", &h, &w)
@@ -137,7 +122,7 @@ func TestForwardEqualsPeer(t *testing.T) {
 			for what, got := range forward(t, net, 1, h, w) {
 				want, err := golden.Float32(fmt.Sprintf("%s %s.%s", name, sizes[name], what))
 				require.NoError(t, err)
-				require.LessOrEqual(t, worst(got, want), 1e-4, what)
+				require.LessOrEqual(t, torchtest.Worst(got, want), 1e-4, what)
 			}
 			require.NoError(t, store.Close()) // before the next one is made
 		})
@@ -170,7 +155,7 @@ func TestForwardSeesSwappedBlocks(t *testing.T) {
 			_, net := ruled(t, name, keys[name], spread(name), swap, nil)
 			want, err := golden.Float32(fmt.Sprintf("%s %s.logits", name, sizes[name]))
 			require.NoError(t, err)
-			require.Greater(t, worst(forward(t, net, 1, h, w)["logits"], want), 1e-3) // ten times what parity allows
+			require.Greater(t, torchtest.Worst(forward(t, net, 1, h, w)["logits"], want), 1e-3) // ten times what parity allows
 		})
 	}
 }
@@ -217,7 +202,7 @@ func checkStep(t *testing.T, golden *checkpoint.File, prefix, name string, keys 
 		t.Helper()
 		want, err := golden.Float32(prefix + what)
 		require.NoError(t, err)
-		require.LessOrEqual(t, worst(got, want), 1e-3, what)
+		require.LessOrEqual(t, torchtest.Worst(got, want), 1e-3, what)
 	}
 	checked := 0
 	err = torch.Run(context.Background(), torch.CPU, torch.Training, func(s *torch.Scope) error {

@@ -12,10 +12,10 @@ import (
 	"github.com/wildtrain/sdk/checkpoint"
 	"github.com/wildtrain/sdk/internal/rule"
 	"github.com/wildtrain/sdk/torch"
-	"github.com/wildtrain/sdk/torch/internal/torchtest"
 	"github.com/wildtrain/sdk/torch/nn"
 	"github.com/wildtrain/sdk/torch/nn/backbone"
 	"github.com/wildtrain/sdk/torch/optim"
+	"github.com/wildtrain/sdk/torch/torchtest"
 )
 
 // small are one network of each family, which build quickly.
@@ -204,7 +204,7 @@ func TestDropsOnlyInTraining(t *testing.T) {
 			twice := func(mode torch.Mode, f func(x *torch.Tensor) *torch.Tensor) (same bool) {
 				run(t, mode, func(s *torch.Scope) {
 					x := images(s, 4, 64, 64)
-					same = worst(f(x).Detach().Float32s(nil), f(x).Detach().Float32s(nil)) == 0
+					same = torchtest.Worst(f(x).Detach().Float32s(nil), f(x).Detach().Float32s(nil)) == 0
 				})
 				return same
 			}
@@ -262,7 +262,7 @@ func TestMixedPrecision(t *testing.T) {
 			run(t, mode, func(s *torch.Scope) { out = net.Features(images(s, 2, side(net), side(net))).Float32s(nil) })
 			return out
 		}
-		d := worst(features(torch.Inference.WithAutocast(torch.BFloat16)), features(torch.Inference))
+		d := torchtest.Worst(features(torch.Inference.WithAutocast(torch.BFloat16)), features(torch.Inference))
 		require.Positive(t, d, name)
 		require.Less(t, d, 0.1, name)
 		run(t, torch.Training.WithAutocast(torch.BFloat16), func(s *torch.Scope) {

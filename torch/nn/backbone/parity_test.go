@@ -19,6 +19,7 @@ import (
 	"github.com/wildtrain/sdk/torch"
 	"github.com/wildtrain/sdk/torch/nn"
 	"github.com/wildtrain/sdk/torch/nn/backbone"
+	"github.com/wildtrain/sdk/torch/torchtest"
 )
 
 // peer is a running parity/backbones.py, which answers one request after the other.
@@ -97,7 +98,7 @@ func TestParityForward(t *testing.T) {
 				for what, got := range forward(t, net, 2, h, w) {
 					golden, err := want.Float32(dim + "." + what)
 					require.NoError(t, err)
-					d := worst(got, golden)
+					d := torchtest.Worst(got, golden)
 					t.Logf("%s %s %s: %.2g", name, dim, what, d)
 					require.LessOrEqual(t, d, 1e-4, "%s %s", dim, what)
 				}

@@ -16,6 +16,7 @@ import (
 	"github.com/wildtrain/sdk/torch"
 	"github.com/wildtrain/sdk/torch/nn"
 	"github.com/wildtrain/sdk/torch/nn/backbone"
+	"github.com/wildtrain/sdk/torch/torchtest"
 )
 
 // withoutYOLO are the backbones of torchvision and timm.
@@ -81,7 +82,7 @@ func TestYOLOForwardEqualsPeer(t *testing.T) {
 			for what, got := range map[string]*torch.Tensor{"features": features, "logits": net.Logits(features)} {
 				want, err := golden.Float32(name + "." + what)
 				require.NoError(t, err)
-				require.LessOrEqual(t, worst(got.Float32s(nil), want), 1e-4, "%s %s", name, what)
+				require.LessOrEqual(t, torchtest.Worst(got.Float32s(nil), want), 1e-4, "%s %s", name, what)
 			}
 			maps := net.Maps(x)
 			for i, m := range maps {

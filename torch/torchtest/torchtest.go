@@ -1,5 +1,6 @@
-// Package torchtest holds what the tests of the torch layer share: the alarm for
-// leaked handles and the reading of golden values made by PyTorch.
+// Package torchtest holds what the tests of packages that compute with tensors
+// share: the alarm for leaked handles, the reading of golden values made by
+// PyTorch and the measure of how far numbers are from them.
 package torchtest
 
 import (
@@ -39,6 +40,38 @@ func Handles(t testing.TB) {
 			t.Errorf("live handles: %d before the test, %d after", before, after)
 		}
 	})
+}
+
+// Flat runs steps of a training and fails the test where those after the second
+// leave handles behind.
+func Flat(t testing.TB, steps int, step func(number int)) {
+	t.Helper()
+	var before int64
+	for i := range steps {
+		if step(i); i == 1 {
+			before = torch.Handles()
+		}
+	}
+	if after := torch.Handles(); after != before {
+		t.Errorf("live handles: %d after two steps, %d after %d", before, after, steps)
+	}
+}
+
+// Worst is the largest |a−b| as a share of the largest |b|; infinite where there is
+// a NaN or the lengths differ.
+func Worst(a, b []float32) float64 {
+	if len(a) != len(b) {
+		return math.Inf(1)
+	}
+	var diff, scale float64
+	for i := range b {
+		d := math.Abs(float64(a[i]) - float64(b[i]))
+		if math.IsNaN(d) {
+			return math.Inf(1)
+		}
+		diff, scale = max(diff, d), max(scale, math.Abs(float64(b[i])))
+	}
+	return diff / scale
 }
 
 // Run is torch.Run on the CPU with the alarm set; an error fails the test.
