@@ -183,32 +183,15 @@ func (m *YOLO) SumsLoss() bool { return true }
 // of the batch (the mean loss times the number of images), as the learning rates
 // of YOLO recipes expect.
 func (m *YOLO) TrainStep(ctx context.Context, b *wildtrain.Batch, step wildtrain.Step) (wildtrain.Losses, error) {
-	defer b.Release()
 	m.unfuse()
-	var parts []float64
-	err := m.Run(ctx, torch.Training, func(s *torch.Scope) error {
-		n := b.Len()
+	return m.Train(ctx, b, m.net.head.lossNames(), step.Scale*float64(b.Len()), func(s *torch.Scope) (*torch.Tensor, error) {
 		x, err := m.input(s, b)
 		if err != nil {
-			return err
+			return nil, err
 		}
-		parts, err = m.learn(x, b.Samples, step.Scale*float64(n))
-		return err
+		many, one := m.net.outputs(x, true, true)
+		return m.loss(many, one, b.Samples)
 	})
-	if err != nil {
-		return nil, err
-	}
-	return wildtrain.LossValues{Keys: m.net.head.lossNames(), Numbers: parts}, nil
-}
-
-// learn runs forward and backward on images (N, 3, H, W) and returns the parts of the loss.
-func (m *YOLO) learn(images *torch.Tensor, samples []wildtrain.Sample, scale float64) ([]float64, error) {
-	many, one := m.net.outputs(images, true, true)
-	packed, err := m.loss(many, one, samples)
-	if err != nil {
-		return nil, err
-	}
-	return m.Backward(packed, scale)
 }
 
 // loss is the packed loss of the raw outputs. With branches of both kinds the sum
@@ -239,25 +222,20 @@ func (m *YOLO) Evaluate(ctx context.Context, b *wildtrain.Batch) (wildtrain.Loss
 }
 
 func (m *YOLO) evaluate(ctx context.Context, b *wildtrain.Batch, withLoss bool) (wildtrain.Losses, []wildtrain.Prediction, error) {
-	defer b.Release()
-	var parts []float64
-	var preds []wildtrain.Prediction
-	err := m.Run(ctx, torch.Inference, func(s *torch.Scope) error {
+	return m.Look(ctx, b, m.net.head.lossNames(), func(s *torch.Scope) (losses *torch.Tensor, preds []wildtrain.Prediction, err error) {
 		x, err := m.input(s, b)
 		if err != nil {
-			return err
+			return nil, nil, err
 		}
 		endToEnd := m.cfg.Postprocess.Suppression == None
 		if endToEnd && m.net.head.one == nil {
-			return fmt.Errorf("detection: %s has no head that works without suppression", m.cfg.Architecture)
+			return nil, nil, fmt.Errorf("detection: %s has no head that works without suppression", m.cfg.Architecture)
 		}
 		many, one := m.net.outputs(x, withLoss || !endToEnd, withLoss || endToEnd)
 		if withLoss {
-			packed, err := m.loss(many, one, b.Samples)
-			if err != nil {
-				return err
+			if losses, err = m.loss(many, one, b.Samples); err != nil {
+				return nil, nil, err
 			}
-			parts = packed.Float64s(nil)
 		}
 		var decoded *torch.Tensor
 		if endToEnd {
@@ -266,12 +244,8 @@ func (m *YOLO) evaluate(ctx context.Context, b *wildtrain.Batch, withLoss bool) 
 			decoded = m.decoded(x, many)
 		}
 		preds, err = m.predictions(decoded, b.Samples)
-		return err
+		return losses, preds, err
 	})
-	if err != nil || !withLoss {
-		return nil, preds, err
-	}
-	return wildtrain.LossValues{Keys: m.net.head.lossNames(), Numbers: parts}, preds, nil
 }
 
 // predictions turns the decoded output (N, 4+nc, A) into detections in original coordinates.

@@ -145,6 +145,44 @@ func (m *Model) Backward(packed *torch.Tensor, scale float64) ([]float64, error)
 	return packed.Detach().Float64s(nil), packed.Scope().Err()
 }
 
+// Train is TrainStep around a detector's losses: packed computes them for the batch,
+// the total first, under the given names; scale is the factor of the gradient.
+func (m *Model) Train(ctx context.Context, b *wildtrain.Batch, names []string, scale float64, packed func(s *torch.Scope) (*torch.Tensor, error)) (wildtrain.Losses, error) {
+	defer b.Release()
+	var parts []float64
+	err := m.Run(ctx, torch.Training, func(s *torch.Scope) error {
+		losses, err := packed(s)
+		if err != nil {
+			return err
+		}
+		parts, err = m.Backward(losses, scale)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return wildtrain.LossValues{Keys: names, Numbers: parts}, nil
+}
+
+// Look is Predict and Evaluate around what a detector finds: look also gives the
+// packed losses under the given names, or nil where they were not asked for.
+func (m *Model) Look(ctx context.Context, b *wildtrain.Batch, names []string, look func(s *torch.Scope) (losses *torch.Tensor, found []wildtrain.Prediction, err error)) (wildtrain.Losses, []wildtrain.Prediction, error) {
+	defer b.Release()
+	var parts []float64
+	var found []wildtrain.Prediction
+	err := m.Run(ctx, torch.Inference, func(s *torch.Scope) (err error) {
+		var losses *torch.Tensor
+		if losses, found, err = look(s); err == nil && losses != nil {
+			parts = losses.Float64s(nil)
+		}
+		return err
+	})
+	if err != nil || parts == nil {
+		return nil, found, err
+	}
+	return wildtrain.LossValues{Keys: names, Numbers: parts}, found, nil
+}
+
 // Input copies a batch of images of one size to the device as (N, 3, H, W) in 0..1.
 func (m *Model) Input(s *torch.Scope, b *wildtrain.Batch) (*torch.Tensor, error) {
 	p := b.Pixels

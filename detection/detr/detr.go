@@ -182,26 +182,16 @@ func (m *Model) joined(b *wildtrain.Batch) (*wildtrain.Batch, []size, error) {
 // TrainStep implements wildtrain.Model. The loss is a mean over the objects of
 // the batch.
 func (m *Model) TrainStep(ctx context.Context, b *wildtrain.Batch, step wildtrain.Step) (wildtrain.Losses, error) {
-	defer b.Release()
-	var parts []float64
-	if m.cfg.Dropout > 0 {
-		// dropout's choices come from the model's own stream, so that a resumed run makes the same
-		if err := torch.ManualSeed(m.random.Uint64()); err != nil {
-			return nil, err
+	return m.Train(ctx, b, lossNames, step.Scale, func(s *torch.Scope) (*torch.Tensor, error) {
+		if m.cfg.Dropout > 0 {
+			// dropout's choices come from the model's own stream, so that a resumed run makes the same
+			if err := torch.ManualSeed(m.random.Uint64()); err != nil {
+				return nil, err
+			}
 		}
-	}
-	err := m.Run(ctx, torch.Training, func(s *torch.Scope) error {
 		packed, _, err := m.losses(s, b, func(count int) draws { return draw(rand.New(m.random), count) })
-		if err != nil {
-			return err
-		}
-		parts, err = m.Backward(packed, step.Scale)
-		return err
+		return packed, err
 	})
-	if err != nil {
-		return nil, err
-	}
-	return wildtrain.LossValues{Keys: lossNames, Numbers: parts}, nil
 }
 
 // losses computes the packed losses and the answers of the last layer; without
@@ -222,7 +212,7 @@ func (m *Model) losses(s *torch.Scope, b *wildtrain.Batch, draw func(count int) 
 	}
 	out := m.net.forward(x, p, n)
 	packed, err := m.cfg.Loss.loss(out, ts, n)
-	return packed, out.layers[len(out.layers)-1], err
+	return packed, out.last(), err
 }
 
 // Predict implements wildtrain.Model.
@@ -237,34 +227,28 @@ func (m *Model) Evaluate(ctx context.Context, b *wildtrain.Batch) (wildtrain.Los
 }
 
 func (m *Model) evaluate(ctx context.Context, b *wildtrain.Batch, withLoss bool) (wildtrain.Losses, []wildtrain.Prediction, error) {
-	defer b.Release()
-	var parts []float64
-	var preds []wildtrain.Prediction
 	sizes := sizesOf(b)
-	err := m.Run(ctx, torch.Inference, func(s *torch.Scope) error {
+	return m.Look(ctx, b, lossNames, func(s *torch.Scope) (losses *torch.Tensor, preds []wildtrain.Prediction, err error) {
 		var last answers
 		if withLoss {
-			packed, a, err := m.losses(s, b, nil)
-			if err != nil {
-				return err
-			}
-			parts, last = packed.Float64s(nil), a
+			losses, last, err = m.losses(s, b, nil)
 		} else {
-			x, p, err := m.input(s, b)
-			if err != nil {
-				return err
-			}
-			out := m.net.forward(x, p, nil)
-			last = out.layers[len(out.layers)-1]
+			last, err = m.answer(s, b)
 		}
-		var err error
-		preds, err = m.predictions(last, b.Samples, sizes)
-		return err
+		if err == nil {
+			preds, err = m.predictions(last, b.Samples, sizes)
+		}
+		return losses, preds, err
 	})
-	if err != nil || !withLoss {
-		return nil, preds, err
+}
+
+// answer computes the answers of the last layer.
+func (m *Model) answer(s *torch.Scope, b *wildtrain.Batch) (answers, error) {
+	x, p, err := m.input(s, b)
+	if err != nil {
+		return answers{}, err
 	}
-	return wildtrain.LossValues{Keys: lossNames, Numbers: parts}, preds, nil
+	return m.net.forward(x, p, nil).last(), nil
 }
 
 // sizesOf is the size of each picture of a batch.
@@ -310,8 +294,7 @@ func (m *Model) Forward(s *torch.Scope, images *torch.Tensor) (map[string]*torch
 	if err := m.fits(shape[2], shape[3]); err != nil {
 		return nil, err
 	}
-	out := m.net.forward(images, padded{height: shape[2], width: shape[3]}, nil)
-	last := out.layers[len(out.layers)-1]
+	last := m.net.forward(images, padded{height: shape[2], width: shape[3]}, nil).last()
 	all, err := m.cfg.Postprocess.detections(m.cfg.Loss.Kind, last)
 	if err != nil {
 		return nil, err

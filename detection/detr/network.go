@@ -16,11 +16,14 @@ type answers struct {
 
 // outputs are all that a network answers.
 type outputs struct {
-	layers []answers // of the decoder's layers; the last is the model's answer
+	layers []answers // of the decoder's layers
 	early  *answers  // the proposals that became queries; nil without
 	dense  *answers  // proposals of all cells, of which only the first class counts; nil without
 	noised []answers // of the decoder's layers to denoising queries; nil without
 }
+
+// last is the model's answer.
+func (o outputs) last() answers { return o.layers[len(o.layers)-1] }
 
 // network is one of the three designs. It maps normalised images (N, 3, H, W).
 // noise, which may be nil, adds denoising queries.

@@ -87,24 +87,13 @@ func (m *Detector) SetRandomState(state []byte) error { return m.random.Unmarsha
 // TrainStep implements wildtrain.Model. Loss and gradient are means over the
 // batch: accumulation must average (wildtrain.Config.AverageAccumulated).
 func (m *Detector) TrainStep(ctx context.Context, b *wildtrain.Batch, step wildtrain.Step) (wildtrain.Losses, error) {
-	defer b.Release()
-	var parts []float64
-	err := m.Run(ctx, torch.Training, func(s *torch.Scope) error {
+	return m.Train(ctx, b, m.head.Losses(), step.Scale, func(s *torch.Scope) (*torch.Tensor, error) {
 		im, err := m.input(s, b)
 		if err != nil {
-			return err
+			return nil, err
 		}
-		packed, err := m.loss(s, m.net.forward(im.Pixels), im, b.Samples, m.choose)
-		if err != nil {
-			return err
-		}
-		parts, err = m.Backward(packed, step.Scale)
-		return err
+		return m.loss(s, m.net.forward(im.Pixels), im, b.Samples, m.choose)
 	})
-	if err != nil {
-		return nil, err
-	}
-	return wildtrain.LossValues{Keys: m.head.Losses(), Numbers: parts}, nil
 }
 
 func (m *Detector) loss(s *torch.Scope, maps []*torch.Tensor, im *Images, samples []wildtrain.Sample, choose func(n, k int) []int) (*torch.Tensor, error) {
@@ -128,34 +117,24 @@ func (m *Detector) Evaluate(ctx context.Context, b *wildtrain.Batch) (wildtrain.
 }
 
 func (m *Detector) evaluate(ctx context.Context, b *wildtrain.Batch, withLoss bool) (wildtrain.Losses, []wildtrain.Prediction, error) {
-	defer b.Release()
-	var parts []float64
-	var preds []wildtrain.Prediction
-	err := m.Run(ctx, torch.Inference, func(s *torch.Scope) error {
+	return m.Look(ctx, b, m.head.Losses(), func(s *torch.Scope) (losses *torch.Tensor, preds []wildtrain.Prediction, err error) {
 		im, err := m.input(s, b)
 		if err != nil {
-			return err
+			return nil, nil, err
 		}
 		maps := m.net.forward(im.Pixels)
 		if withLoss {
 			fixed := rand.New(rand.NewPCG(m.cfg.Seed, 1))
-			packed, err := m.loss(s, maps, im, b.Samples, func(n, k int) []int { return fixed.Perm(n)[:k] })
-			if err != nil {
-				return err
+			if losses, err = m.loss(s, maps, im, b.Samples, func(n, k int) []int { return fixed.Perm(n)[:k] }); err != nil {
+				return nil, nil, err
 			}
-			parts = packed.Float64s(nil)
 		}
 		_, found, err := m.head.Detect(maps, im)
-		if err != nil {
-			return err
+		if err == nil {
+			preds, err = m.predictions(im, found, b.Samples)
 		}
-		preds, err = m.predictions(im, found, b.Samples)
-		return err
+		return losses, preds, err
 	})
-	if err != nil || !withLoss {
-		return nil, preds, err
-	}
-	return wildtrain.LossValues{Keys: m.head.Losses(), Numbers: parts}, preds, nil
 }
 
 // predictions are the detections in original coordinates.
