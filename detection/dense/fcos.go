@@ -51,7 +51,7 @@ func (h *fcos) Loss(maps []*torch.Tensor, im *pyramid.Images, targets []pyramid.
 	boxes := vision.GIoU(vision.FromDistances(said, where), truth).ScalarMinus(1).Sum()
 	wanted := centerness(vision.Distances(truth, where))
 	central := torch.Cat(center, 0).BCEWithLogits(wanted, nil, nil, torch.Sum)
-	return pack(classes.DivScalar(n), boxes.DivScalar(n), central.DivScalar(n)), sc.Err()
+	return pyramid.Pack(classes.DivScalar(n), boxes.DivScalar(n), central.DivScalar(n)), sc.Err()
 }
 
 // centerness is how evenly distances (N, 4) to the sides are balanced, in 0..1

@@ -153,12 +153,3 @@ func focal(x *torch.Tensor, rows, labels, ignore []int64) *torch.Tensor {
 		return total
 	})
 }
-
-// pack puts the sum before the parts of a loss.
-func pack(parts ...*torch.Tensor) *torch.Tensor {
-	total := parts[0]
-	for _, p := range parts[1:] {
-		total = total.Add(p)
-	}
-	return torch.Stack(append([]*torch.Tensor{total}, parts...), 0)
-}

@@ -54,7 +54,7 @@ func (h *retina) Loss(maps []*torch.Tensor, im *pyramid.Images, targets []pyrami
 		share := 1 / float64(max(objects, 1))
 		classes, boxes = classes.MulScalar(share), boxes.MulScalar(share)
 	}
-	return pack(classes, boxes), logits.Scope().Err()
+	return pyramid.Pack(classes, boxes), logits.Scope().Err()
 }
 
 // boxLoss is summed over the anchors (rows) that have an object (which).

@@ -65,7 +65,7 @@ func newDeformableNet(b *nn.Builder, c Config) (*deformableNet, error) {
 		n.queries = nn.NewEmbedding(b.Sub("query_embed"), c.Queries, 2*c.Hidden)
 		n.reference = xavier(t.Sub("reference_points"), c.Hidden, 2, nn.Fill(0))
 	}
-	n.class = list(b.Sub("class_embed"), heads, func(b *nn.Builder) *nn.Linear { return linear(b, c.Hidden, int64(len(c.Classes)), nil, rare) })
+	n.class = list(b.Sub("class_embed"), heads, func(b *nn.Builder) *nn.Linear { return nn.NewLinearFrom(b, c.Hidden, int64(len(c.Classes)), nil, rare) })
 	n.box = list(b.Sub("bbox_embed"), heads, func(b *nn.Builder) mlp {
 		return newMLP(b, nil, nn.Fill(0), sides(side), c.Hidden, c.Hidden, c.Hidden, 4)
 	})
@@ -101,7 +101,7 @@ func (n *deformableNet) inputs(b *nn.Builder, c Config) {
 		area := conv.Kernel * conv.Kernel
 		conv.WeightInit = nn.XavierUniform(conv.In*area, conv.Out*area)
 		at := b.At(int(i))
-		n.input = append(n.input, nn.Sequential{nn.NewConv2d(at.At(0), conv), newGroupNorm(at.At(1), c.Hidden)})
+		n.input = append(n.input, nn.Sequential{nn.NewConv2d(at.At(0), conv), nn.NewGroupNorm(at.At(1), normGroups, c.Hidden)})
 	}
 }
 

@@ -6,26 +6,11 @@ import (
 
 	"github.com/wildtrain/sdk/torch"
 	"github.com/wildtrain/sdk/torch/nn"
-	"github.com/wildtrain/sdk/wildtrain"
 )
-
-// linear builds a linear layer; nil stands for PyTorch's initialisation.
-func linear(b *nn.Builder, in, out int64, weight, bias nn.Init) *nn.Linear {
-	if weight == nil {
-		weight = nn.KaimingUniform(in)
-	}
-	if bias == nil {
-		bias = nn.BiasUniform(in)
-	}
-	return &nn.Linear{
-		Weight: b.Parameter("weight", wildtrain.Weights, weight, out, in),
-		Bias:   b.Parameter("bias", wildtrain.Biases, bias, out),
-	}
-}
 
 // xavier builds a linear layer as the transformers' authors initialise it.
 func xavier(b *nn.Builder, in, out int64, bias nn.Init) *nn.Linear {
-	return linear(b, in, out, nn.XavierUniform(in, out), bias)
+	return nn.NewLinearFrom(b, in, out, nn.XavierUniform(in, out), bias)
 }
 
 // mlp is linear layers with ReLU between: names layers.0, layers.1, …
@@ -48,7 +33,7 @@ func newMLP(b *nn.Builder, weight func(in, out int64) nn.Init, lastWeight, lastB
 				w = lastWeight
 			}
 		}
-		m = append(m, linear(b.At(i), in, out, w, bias))
+		m = append(m, nn.NewLinearFrom(b.At(i), in, out, w, bias))
 	}
 	return m
 }
@@ -127,23 +112,8 @@ func (l *encoderLayer) forward(x, position, mask *torch.Tensor) *torch.Tensor {
 	})
 }
 
-// groupNorm normalises over groups of channels (Wu and He 2018).
-type groupNorm struct{ weight, bias *torch.Tensor }
-
-// normGroups is how many groups Deformable DETR has.
+// normGroups is how many groups the norms of Deformable DETR have.
 const normGroups = 32
-
-func newGroupNorm(b *nn.Builder, channels int64) *groupNorm {
-	return &groupNorm{
-		weight: b.Parameter("weight", wildtrain.Norms, nn.Fill(1), channels),
-		bias:   b.Parameter("bias", wildtrain.Biases, nn.Fill(0), channels),
-	}
-}
-
-// Forward implements nn.Module.
-func (l *groupNorm) Forward(x *torch.Tensor) *torch.Tensor {
-	return x.GroupNorm(normGroups, l.weight, l.bias, 1e-5)
-}
 
 // newNorm builds batch norm, which trains or does not.
 func newNorm(b *nn.Builder, channels int64, frozen bool) nn.Module {
@@ -174,8 +144,8 @@ type deformable struct {
 func newDeformable(b *nn.Builder, width, heads, levels, points int64) *deformable {
 	zero, samples := nn.Fill(0), heads*levels*points
 	return &deformable{
-		offsets: linear(b.Sub("sampling_offsets"), width, 2*samples, zero, starOffsets(heads, levels, points)),
-		weights: linear(b.Sub("attention_weights"), width, samples, zero, zero),
+		offsets: nn.NewLinearFrom(b.Sub("sampling_offsets"), width, 2*samples, zero, starOffsets(heads, levels, points)),
+		weights: nn.NewLinearFrom(b.Sub("attention_weights"), width, samples, zero, zero),
 		value:   xavier(b.Sub("value_proj"), width, width, zero), output: xavier(b.Sub("output_proj"), width, width, zero),
 		heads: heads, levels: levels, points: points,
 	}

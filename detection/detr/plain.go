@@ -36,7 +36,7 @@ func newPlain(b *nn.Builder, c Config) (*plainNet, error) {
 		}),
 		decoder: list(t.Sub("decoder").Sub("layers"), c.DecoderLayers, func(b *nn.Builder) *plainLayer { return newPlainLayer(b, c) }),
 		norm:    nn.NewLayerNorm(t.Sub("decoder").Sub("norm"), c.Hidden, layerEps),
-		class:   linear(b.Sub("class_embed"), c.Hidden, int64(len(c.Classes))+1, nil, nil),
+		class:   nn.NewLinearFrom(b.Sub("class_embed"), c.Hidden, int64(len(c.Classes))+1, nil, nil),
 		box:     newMLP(b.Sub("bbox_embed"), nil, nil, nil, c.Hidden, c.Hidden, c.Hidden, 4),
 	}, nil
 }

@@ -43,9 +43,9 @@ func newRealTime(b *nn.Builder, c Config) (*realTime, error) {
 	n.place = newMLP(d.Sub("query_pos_head"), nn.XavierUniform, nil, nil, 4, 2*w, w)
 	found := d.Sub("enc_output")
 	n.found = nn.Sequential{xavier(found.At(0), w, w, nil), nn.NewLayerNorm(found.At(1), w, layerEps)}
-	n.foundHead = linear(d.Sub("enc_score_head"), w, classes, nil, rare)
+	n.foundHead = nn.NewLinearFrom(d.Sub("enc_score_head"), w, classes, nil, rare)
 	n.foundBox = newMLP(d.Sub("enc_bbox_head"), nil, zero, zero, w, w, w, 4)
-	n.class = list(d.Sub("dec_score_head"), c.DecoderLayers, func(b *nn.Builder) *nn.Linear { return linear(b, w, classes, nil, rare) })
+	n.class = list(d.Sub("dec_score_head"), c.DecoderLayers, func(b *nn.Builder) *nn.Linear { return nn.NewLinearFrom(b, w, classes, nil, rare) })
 	n.box = list(d.Sub("dec_bbox_head"), c.DecoderLayers, func(b *nn.Builder) mlp { return newMLP(b, nil, zero, zero, w, w, w, 4) })
 	return n, nil
 }

@@ -21,6 +21,15 @@ type Head interface {
 	Detect(maps []*torch.Tensor, im *Images) (raw map[string]*torch.Tensor, found []Found, err error)
 }
 
+// Pack puts the sum of the parts of a loss before them: what Head.Loss returns.
+func Pack(parts ...*torch.Tensor) *torch.Tensor {
+	total := parts[0]
+	for _, p := range parts[1:] {
+		total = total.Add(p)
+	}
+	return torch.Stack(append([]*torch.Tensor{total}, parts...), 0)
+}
+
 // Target is what there is to find in one picture.
 type Target struct {
 	Boxes  *torch.Tensor // (M, 4) corners in px of the resized picture

@@ -1,6 +1,8 @@
 package rcnn
 
 import (
+	"slices"
+
 	"github.com/wildtrain/sdk/detection/pyramid"
 	"github.com/wildtrain/sdk/torch"
 	"github.com/wildtrain/sdk/torch/nn"
@@ -73,14 +75,17 @@ func join(parts []*torch.Tensor) regions {
 	return r
 }
 
-// of are the regions of each picture.
-func (r regions) of(pictures int) []*torch.Tensor {
+// counts is the number of regions of each picture.
+func (r regions) counts(pictures int) []int64 {
 	counts := make([]int64, pictures)
 	for _, p := range r.pictures {
 		counts[p]++
 	}
-	return r.boxes.Split(0, counts...)
+	return counts
 }
+
+// of are the regions of each picture.
+func (r regions) of(pictures int) []*torch.Tensor { return r.boxes.Split(0, r.counts(pictures)...) }
 
 // lesson are regions with what a head is to say of them.
 type lesson struct {
@@ -104,7 +109,7 @@ func (h *boxHead) sample(proposals []*torch.Tensor, targets []pyramid.Target, ch
 			return nil, err
 		}
 		objects, background := h.cfg.Sampler.Sample(matches, choose)
-		kept = append(kept, all.IndexSelect(0, pyramid.Indices(s, append(append([]int64{}, objects...), background...))))
+		kept = append(kept, all.IndexSelect(0, pyramid.Indices(s, slices.Concat(objects, background))))
 		boxes = append(boxes, t.Boxes.IndexSelect(0, taken(s, matches, objects)))
 		for _, k := range objects {
 			out.at = append(out.at, int64(len(out.labels)))
@@ -131,7 +136,7 @@ func (h *boxHead) loss(scores, codes *torch.Tensor, l *lesson) (classes, boxes *
 		for i, k := range l.at {
 			labels[i] = l.labels[k]
 		}
-		said = said.Index(s.Arange(0, float64(len(labels)), 1, torch.Int64), pyramid.Indices(s, labels))
+		said = ofClass(said, labels)
 	}
 	wanted := h.cfg.Coder.Encode(l.boxes, l.regions.boxes.IndexSelect(0, at))
 	return classes.MulScalar(h.cfg.Weight), regression(said, wanted, h.cfg.Beta).MulScalar(h.cfg.Weight / float64(n))

@@ -108,11 +108,7 @@ func (h *head) Loss(maps []*torch.Tensor, im *pyramid.Images, targets []pyramid.
 	if h.mask != nil {
 		parts = append(parts, h.maskLoss(maps, im, first, targets))
 	}
-	total := parts[0]
-	for _, p := range parts[1:] {
-		total = total.Add(p)
-	}
-	return torch.Stack(append([]*torch.Tensor{total}, parts...), 0), total.Scope().Err()
+	return pyramid.Pack(parts...), objectness.Scope().Err()
 }
 
 func (h *head) maskLoss(maps []*torch.Tensor, im *pyramid.Images, l *lesson, targets []pyramid.Target) *torch.Tensor {
@@ -162,10 +158,7 @@ func (h *head) find(maps []*torch.Tensor, im *pyramid.Images, r regions) ([]pyra
 	last := h.boxes[len(h.boxes)-1]
 	out := make([]pyramid.Found, len(im.Sizes))
 	boxes := make([]*torch.Tensor, len(out))
-	counts := make([]int64, len(out))
-	for _, p := range r.pictures {
-		counts[p]++
-	}
+	counts := r.counts(len(out))
 	begin := int64(0)
 	for i, n := range counts {
 		boxes[i], out[i] = last.detect(r.boxes.Narrow(0, begin, n), probabilities.Narrow(0, begin, n), codes.Narrow(0, begin, n), im.Sizes[i], h.shared)

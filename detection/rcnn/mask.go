@@ -28,10 +28,11 @@ func (h *maskHead) forward(pooled *torch.Tensor) *torch.Tensor {
 	return h.layers.Forward(pooled).To(torch.Float)
 }
 
-// ofClass takes from logits (K, classes+1, m, m) those of each one's label.
-func ofClass(logits *torch.Tensor, labels []int64) *torch.Tensor {
-	s := logits.Scope()
-	return logits.Index(s.Arange(0, float64(len(labels)), 1, torch.Int64), pyramid.Indices(s, labels))
+// ofClass takes from what is said for each class, (K, classes, …), that of each
+// one's label: (K, …).
+func ofClass(said *torch.Tensor, labels []int64) *torch.Tensor {
+	s := said.Scope()
+	return said.Index(s.Arange(0, float64(len(labels)), 1, torch.Int64), pyramid.Indices(s, labels))
 }
 
 // loss is the mean binary cross entropy over the masks of the regions that have

@@ -102,7 +102,7 @@ func (p *rpn) loss(from *proposing, targets []pyramid.Target, choose func(n, k i
 			return nil, nil, err
 		}
 		objects, background := p.cfg.Sampler.Sample(matches, choose)
-		sampled := pyramid.Indices(s, append(append([]int64{}, objects...), background...))
+		sampled := pyramid.Indices(s, slices.Concat(objects, background))
 		said = append(said, scores.Select(0, int64(i)).IndexSelect(0, sampled))
 		for k := range len(objects) + len(background) {
 			labels = append(labels, map[bool]float32{true: 1}[k < len(objects)])

@@ -271,6 +271,16 @@ DATA fromB1<>+16(SB)/8, $0x0780800680800580
 DATA fromB1<>+24(SB)/8, $0x8080808080808080
 GLOBL fromB1<>(SB), RODATA|NOPTR, $32
 
+// What chroma, in Y3 and Y4, adds to a channel by a pair of weights, rounded.
+#define SHARE(WEIGHTS, OUT) \
+	VPMADDWD  WEIGHTS<>(SB), Y3, Y5; \
+	VPMADDWD  WEIGHTS<>(SB), Y4, Y6; \
+	VPADDD    Y14, Y5, Y5;           \
+	VPADDD    Y14, Y6, Y6;           \
+	VPSRAD    $16, Y5, Y5;           \
+	VPSRAD    $16, Y6, Y6;           \
+	VPACKSSDW Y6, Y5, OUT
+
 // func convertAVX2(dst, luma, cb, cr *byte, n int)
 TEXT ·convertAVX2(SB), NOSPLIT, $0-40
 	MOVQ dst+0(FP), DI
@@ -290,33 +300,15 @@ loop:
 	VPUNPCKLWD Y2, Y1, Y3
 	VPUNPCKHWD Y2, Y1, Y4
 
-	VPMADDWD  weightR<>(SB), Y3, Y5
-	VPMADDWD  weightR<>(SB), Y4, Y6
-	VPADDD    Y14, Y5, Y5
-	VPADDD    Y14, Y6, Y6
-	VPSRAD    $16, Y5, Y5
-	VPSRAD    $16, Y6, Y6
-	VPACKSSDW Y6, Y5, Y7
+	SHARE(weightR, Y7)
 	VPADDW    Y2, Y7, Y7
 	VPADDW    Y0, Y7, Y7
 
-	VPMADDWD  weightG<>(SB), Y3, Y5
-	VPMADDWD  weightG<>(SB), Y4, Y6
-	VPADDD    Y14, Y5, Y5
-	VPADDD    Y14, Y6, Y6
-	VPSRAD    $16, Y5, Y5
-	VPSRAD    $16, Y6, Y6
-	VPACKSSDW Y6, Y5, Y8
+	SHARE(weightG, Y8)
 	VPSUBW    Y2, Y8, Y8
 	VPADDW    Y0, Y8, Y8
 
-	VPMADDWD  weightB<>(SB), Y3, Y5
-	VPMADDWD  weightB<>(SB), Y4, Y6
-	VPADDD    Y14, Y5, Y5
-	VPADDD    Y14, Y6, Y6
-	VPSRAD    $16, Y5, Y5
-	VPSRAD    $16, Y6, Y6
-	VPACKSSDW Y6, Y5, Y9
+	SHARE(weightB, Y9)
 	VPADDW    Y1, Y9, Y9
 	VPADDW    Y1, Y9, Y9
 	VPADDW    Y0, Y9, Y9

@@ -195,11 +195,25 @@ type Linear struct{ Weight, Bias *torch.Tensor }
 
 // NewLinear builds the layer with PyTorch's default initialisation.
 func NewLinear(b *Builder, in, out int64, bias bool) *Linear {
-	l := &Linear{Weight: b.Parameter("weight", wildtrain.Weights, KaimingUniform(in), out, in)}
 	if bias {
-		l.Bias = b.Parameter("bias", wildtrain.Biases, BiasUniform(in), out)
+		return NewLinearFrom(b, in, out, nil, nil)
 	}
-	return l
+	return &Linear{Weight: b.Parameter("weight", wildtrain.Weights, KaimingUniform(in), out, in)}
+}
+
+// NewLinearFrom builds the layer, with a bias, and other initialisations than
+// PyTorch's; nil stands for that.
+func NewLinearFrom(b *Builder, in, out int64, weight, bias Init) *Linear {
+	if weight == nil {
+		weight = KaimingUniform(in)
+	}
+	if bias == nil {
+		bias = BiasUniform(in)
+	}
+	return &Linear{
+		Weight: b.Parameter("weight", wildtrain.Weights, weight, out, in),
+		Bias:   b.Parameter("bias", wildtrain.Biases, bias, out),
+	}
 }
 
 // Forward implements Module.

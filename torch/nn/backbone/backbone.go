@@ -184,7 +184,7 @@ func (s Spec) Build(b *nn.Builder, classes int) (*Net, error) {
 	here.block()
 	n.trunk = s.build(here)
 	if here.block(); classes > 0 {
-		n.Linear = linear(descend(b, s.Head), n.Width, int64(classes), here.headWeight, here.headBias)
+		n.Linear = nn.NewLinearFrom(descend(b, s.Head), n.Width, int64(classes), here.headWeight, here.headBias)
 	}
 	n.number(here)
 	return n, nil

@@ -120,7 +120,7 @@ type convNeXtBlock struct {
 
 func (k convNeXtKeys) build(b *nn.Builder, width int64, drop float64) *convNeXtBlock {
 	dense := func(name string, in, out int64) *nn.Linear {
-		return linear(descend(b, name), in, out, nn.TruncNormal(0.02), nn.Fill(0))
+		return nn.NewLinearFrom(descend(b, name), in, out, nn.TruncNormal(0.02), nn.Fill(0))
 	}
 	l := &convNeXtBlock{
 		scale: b.Parameter(k.scale, wildtrain.Norms, nn.Fill(1e-6), append([]int64{width}, k.scaleShape...)...),

@@ -6,7 +6,6 @@ import (
 
 	"github.com/wildtrain/sdk/torch"
 	"github.com/wildtrain/sdk/torch/nn"
-	"github.com/wildtrain/sdk/wildtrain"
 )
 
 // normLayer builds the normalisation of a number of channels.
@@ -43,21 +42,6 @@ func kaimingFanOut(c nn.Conv2dConfig) nn.Conv2dConfig {
 func kaimingGroupFanOut(c nn.Conv2dConfig) nn.Conv2dConfig {
 	c.WeightInit, c.BiasInit = nn.KaimingNormalFanOut(c.Out*c.Kernel*c.Kernel/max(c.Groups, 1)), nn.Fill(0)
 	return c
-}
-
-// linear builds a linear layer with other than PyTorch's initialisation; nil
-// stands for that.
-func linear(b *nn.Builder, in, out int64, weight, bias nn.Init) *nn.Linear {
-	if weight == nil {
-		weight = nn.KaimingUniform(in)
-	}
-	if bias == nil {
-		bias = nn.BiasUniform(in)
-	}
-	return &nn.Linear{
-		Weight: b.Parameter("weight", wildtrain.Weights, weight, out, in),
-		Bias:   b.Parameter("bias", wildtrain.Biases, bias, out),
-	}
 }
 
 // channelsToLast sees (N, C, H, W) as (N, H, W, C).

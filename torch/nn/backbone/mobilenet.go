@@ -124,5 +124,5 @@ func (c mobileConfig) tail(s *site) nn.Module {
 		})
 	}
 	s.headWeight, s.headBias = nn.NormalInit(0, 0.01), nn.Fill(0)
-	return nn.Sequential{linear(descend(s.root, "classifier.0"), c.last, c.width, s.headWeight, s.headBias), nn.HardSwish}
+	return nn.Sequential{nn.NewLinearFrom(descend(s.root, "classifier.0"), c.last, c.width, s.headWeight, s.headBias), nn.HardSwish}
 }

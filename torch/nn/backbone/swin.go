@@ -155,7 +155,7 @@ func padded(x *torch.Tensor, k int64) *torch.Tensor {
 // a two-layer perceptron.
 func (k swinKeys) build(s *site, b *nn.Builder, width, heads, shift int64, drop float64, masks *windowMasks) nn.Module {
 	dense := func(name string, in, out int64) *nn.Linear {
-		return linear(descend(b, name), in, out, nn.TruncNormal(0.02), nn.Fill(0))
+		return nn.NewLinearFrom(descend(b, name), in, out, nn.TruncNormal(0.02), nn.Fill(0))
 	}
 	norm1 := nn.NewLayerNorm(b.Sub("norm1"), width, 1e-5)
 	a := &windowAttention{heads: heads, shift: shift, rollsFirst: k.rollsFirst, masks: masks}

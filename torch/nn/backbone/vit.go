@@ -126,7 +126,7 @@ func (c vitConfig) timmEmbedding(s *site, t *vit) {
 func (c vitConfig) torchvisionBlock(s *site, i int) nn.Module {
 	b := descend(s.root, fmt.Sprintf("encoder.layers.encoder_layer_%d", i))
 	dense := func(name string, in, out int64) *nn.Linear {
-		return linear(descend(b, name), in, out, nn.XavierUniform(in, out), nn.NormalInit(0, 1e-6))
+		return nn.NewLinearFrom(descend(b, name), in, out, nn.XavierUniform(in, out), nn.NormalInit(0, 1e-6))
 	}
 	attend := &branch{norm: nn.NewLayerNorm(b.Sub("ln_1"), c.width, 1e-6), body: nn.NewMultiheadAttention(b.Sub("self_attention"), c.width, c.heads, 0)}
 	mix := &branch{norm: nn.NewLayerNorm(b.Sub("ln_2"), c.width, 1e-6), body: nn.Sequential{dense("mlp.0", c.width, 4*c.width), nn.GELU, dense("mlp.3", 4*c.width, c.width)}}
@@ -137,7 +137,7 @@ func (c vitConfig) torchvisionBlock(s *site, i int) nn.Module {
 func (c vitConfig) timmBlock(s *site, i int) nn.Module {
 	b := s.root.Sub("blocks").At(i)
 	dense := func(name string, in, out int64) *nn.Linear {
-		return linear(descend(b, name), in, out, nn.TruncNormal(0.02), nn.Fill(0))
+		return nn.NewLinearFrom(descend(b, name), in, out, nn.TruncNormal(0.02), nn.Fill(0))
 	}
 	scale := func(name string) *torch.Tensor {
 		if c.layerScale == 0 {
