@@ -34,10 +34,10 @@ func (e *Env) pretrain(ctx context.Context, s *Settings) error {
 	if s.Dir != "" {
 		first.Dir = s.Dir + "-pretraining"
 	}
-	first.Data.Root, first.Data.Roots, first.Data.Source, first.Data.Datasets = p.Root, nil, p.Format, nil
-	first.Labels.Root, first.Labels.Roots, first.Labels.Source, first.Labels.Datasets = p.Root, nil, p.Format, nil
-	first.Data.Curriculum.Enabled, first.Labels.Curriculum.Enabled = false, false
-	first.Data.Epochs, first.Labels.Epochs = p.Epochs, p.Epochs
+	for _, c := range []*datamodule.Common{&first.Data.Common, &first.Labels.Common} {
+		c.Root, c.Roots, c.Source, c.Datasets = p.Root, nil, p.Format, nil
+		c.Epochs, c.Curriculum.Enabled = p.Epochs, false
+	}
 	first.Loop.Epochs, first.Loop.FinalLR, first.Optimizer.LR, first.Model.Freeze = p.Epochs, p.FinalLR, p.LR, p.Freeze
 	first.Model.Classes, first.Tracking.Register, first.Tracking.Alias = nil, "", ""
 	e.log().Info("pretraining", "data", p.Root, "epochs", p.Epochs)

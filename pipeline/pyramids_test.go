@@ -11,16 +11,12 @@ import (
 	"github.com/wildtrain/sdk/wildtrain"
 )
 
-// A Faster R-CNN goes the whole way as a YOLO does: train, resume, evaluate,
-// predict, describe. Only its name is another one.
-func TestFasterRCNNGoesTheWholeWay(t *testing.T) {
+// wholeWay trains, resumes, evaluates, predicts and describes a detector.
+func wholeWay(t *testing.T, s Settings) ModelInfo {
+	t.Helper()
 	ctx := context.Background()
 	var e Env
-	s := tiny(t)
-	s.Model.Architecture, s.Loop.Epochs, s.Loop.NominalBatch, s.Loop.ValidateEvery = "fasterrcnn_resnet18_fpn", 1, 0, 0
-	few := 16 // regions that teach: the box head's layers take the time
-	s.Model.Pyramid.RCNN.Count = &few
-	s.Model.Pyramid.Test.After = &few
+	s.Loop.Epochs, s.Loop.NominalBatch = 1, 0
 	out, err := e.Train(ctx, s)
 	require.NoError(t, err)
 	require.Equal(t, 1, out.Progress.Epoch)
@@ -32,19 +28,28 @@ func TestFasterRCNNGoesTheWholeWay(t *testing.T) {
 	require.Equal(t, 2, out.Progress.Epoch)
 
 	use := DefaultSettings()
-	use.Model = Model{Weights: out.Dir}
-	use.Model.Pyramid = s.Model.Pyramid
+	use.Model = Model{Weights: out.Dir, Pyramid: s.Model.Pyramid}
 	use.Data, use.Hardware = s.Data, s.Hardware
 	info, err := e.Info(use)
 	require.NoError(t, err)
-	require.Equal(t, "fasterrcnn_resnet18_fpn", info.Architecture)
-	require.Equal(t, []int64{4, 8, 16, 32, 64}, info.Strides)
+	require.Equal(t, s.Model.Architecture, info.Architecture)
 	result, err := e.Evaluate(ctx, use, filepath.Join(t.TempDir(), "evaluation"))
 	require.NoError(t, err)
 	require.NotZero(t, result.Pictures())
 	found, err := e.Predict(ctx, use, PredictOptions{Sources: []string{filepath.Join(fixture, "datasets", "savanna", "images", "val")}, Out: t.TempDir()})
 	require.NoError(t, err)
 	require.NotEmpty(t, found)
+	return info
+}
+
+// A Faster R-CNN goes the whole way as a YOLO does. Only its name is another one.
+func TestFasterRCNNGoesTheWholeWay(t *testing.T) {
+	s := tiny(t)
+	s.Model.Architecture, s.Loop.ValidateEvery = "fasterrcnn_resnet18_fpn", 0
+	few := 16 // regions that teach: the box head's layers take the time
+	s.Model.Pyramid.RCNN.Count = &few
+	s.Model.Pyramid.Test.After = &few
+	require.Equal(t, []int64{4, 8, 16, 32, 64}, wholeWay(t, s).Strides)
 }
 
 // MMDetection's recipe and names reach the model.
@@ -66,14 +71,5 @@ func TestMMDetectionsNames(t *testing.T) {
 	for _, name := range []string{"detection/mask_rcnn", "detection/cascade_rcnn", "detection/retinanet"} {
 		_, err := Compose(config.Options{Name: name, Overrides: []string{"data.root=x"}})
 		require.NoError(t, err, name)
-	}
-}
-
-// Every architecture can be chosen by a file of the model group.
-func TestArchitecturesHaveFiles(t *testing.T) {
-	for _, name := range pyramids.architectures() {
-		s, err := Compose(config.Options{Overrides: []string{"model=" + name}})
-		require.NoError(t, err, name)
-		require.Equal(t, name, s.Model.Architecture)
 	}
 }
