@@ -252,8 +252,8 @@ func (a *app) dataFetch() verb {
 			{"out", "FOLDER", true, "where it is to be; a folder that was fetched before is brought up to date"},
 		},
 		example: "wildtrain data fetch from=s3://surveys/2024 out=data",
-		after: "Keys and places come from AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN, AWS_REGION and AWS_ENDPOINT_URL (of storages other than Amazon's, such as http://127.0.0.1:9000); without keys nothing is signed. Only what is new or has changed is fetched; what is gone from the storage goes from the folder, too. An interrupted fetch goes on where it stopped.",
-		json:  []result{{"fetched same removed", "objects"}, {"bytes", "of the objects fetched"}, {"out", "the folder"}},
+		after:   "Keys and places come from AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN, AWS_REGION and AWS_ENDPOINT_URL (of storages other than Amazon's, such as http://127.0.0.1:9000); without keys nothing is signed. Only what is new or has changed is fetched; what is gone from the storage goes from the folder, too. An interrupted fetch goes on where it stopped.",
+		json:    []result{{"fetched same removed", "objects"}, {"bytes", "of the objects fetched"}, {"out", "the folder"}},
 		run: func(ctx context.Context, own map[string]string, _ []string) error {
 			from, err := datamodule.NewS3(own["from"], os.Getenv)
 			if err != nil {
