@@ -51,10 +51,9 @@ const maxObjects = 20_000_000
 // Mirror makes a folder hold what a storage has: what is new or has changed is
 // fetched, what the storage has no more is removed. Files that Mirror did not write
 // are left alone, and stand in the way as an error where an object has their name.
-// An interrupted one goes on where it stopped, within a file, too. progress, which may be nil,
-// is told each object's name when it is there.
-func Mirror(ctx context.Context, from Storage, folder string, progress func(StoredObject)) (Mirrored, error) {
-	m := &mirror{from: from, folder: folder, progress: progress, have: map[string]StoredObject{}}
+// An interrupted one goes on where it stopped, within a file, too.
+func Mirror(ctx context.Context, from Storage, folder string) (Mirrored, error) {
+	m := &mirror{from: from, folder: folder, have: map[string]StoredObject{}}
 	if err := os.MkdirAll(folder, 0o755); err != nil {
 		return m.done, fmt.Errorf("datamodule: mirror: %w", err)
 	}
@@ -77,9 +76,8 @@ func Mirror(ctx context.Context, from Storage, folder string, progress func(Stor
 }
 
 type mirror struct {
-	from     Storage
-	folder   string
-	progress func(StoredObject)
+	from   Storage
+	folder string
 
 	mu   sync.Mutex
 	have map[string]StoredObject
@@ -162,9 +160,6 @@ func (m *mirror) object(ctx context.Context, o StoredObject) error {
 	m.have[o.Name] = o
 	m.done.Fetched++
 	m.done.Bytes += o.Size
-	if m.progress != nil {
-		m.progress(o)
-	}
 	return nil
 }
 

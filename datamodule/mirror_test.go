@@ -73,14 +73,14 @@ func files(t *testing.T, folder string) map[string]string {
 func TestMirrorFollowsTheStorage(t *testing.T) {
 	ctx, folder := context.Background(), t.TempDir()
 	s := &shelf{objects: map[string]string{"a.txt": "one", "b/c.txt": "two and more", "d.txt": ""}, asked: map[string]int{}}
-	done, err := datamodule.Mirror(ctx, s, folder, nil)
+	done, err := datamodule.Mirror(ctx, s, folder)
 	require.NoError(t, err)
 	assert.Equal(t, datamodule.Mirrored{Fetched: 3, Bytes: 15}, done)
 	assert.Equal(t, s.objects, files(t, folder))
 
 	s.objects["a.txt"], s.objects["e.txt"] = "ONE", "new"
 	delete(s.objects, "d.txt")
-	done, err = datamodule.Mirror(ctx, s, folder, nil)
+	done, err = datamodule.Mirror(ctx, s, folder)
 	require.NoError(t, err)
 	assert.Equal(t, datamodule.Mirrored{Fetched: 2, Same: 1, Removed: 1, Bytes: 6}, done)
 	assert.Equal(t, s.objects, files(t, folder))
@@ -88,11 +88,11 @@ func TestMirrorFollowsTheStorage(t *testing.T) {
 	// A file of the user's is not overwritten, one that was shortened is fetched again.
 	require.NoError(t, os.WriteFile(filepath.Join(folder, "mine.txt"), []byte("mine"), 0o644))
 	require.NoError(t, os.Truncate(filepath.Join(folder, "e.txt"), 1))
-	done, err = datamodule.Mirror(ctx, s, folder, nil)
+	done, err = datamodule.Mirror(ctx, s, folder)
 	require.NoError(t, err)
 	assert.Equal(t, 1, done.Fetched)
 	s.objects["mine.txt"] = "theirs"
-	_, err = datamodule.Mirror(ctx, s, folder, nil)
+	_, err = datamodule.Mirror(ctx, s, folder)
 	assert.ErrorContains(t, err, "is there already and not from this storage")
 	assert.Equal(t, "mine", files(t, folder)["mine.txt"])
 }
@@ -100,12 +100,12 @@ func TestMirrorFollowsTheStorage(t *testing.T) {
 func TestMirrorGoesOn(t *testing.T) {
 	ctx, folder := context.Background(), t.TempDir()
 	s := &shelf{objects: map[string]string{"a.txt": "0123456789", "b.txt": "b"}, breaks: 4, asked: map[string]int{}}
-	_, err := datamodule.Mirror(ctx, s, folder, nil)
+	_, err := datamodule.Mirror(ctx, s, folder)
 	require.NoError(t, err, "three answers hold ten bytes")
 	assert.Equal(t, 10, s.asked["a.txt"], "nothing is asked for twice")
 
 	s.objects["c.txt"], s.objects["d.txt"], s.stop = "c", "0123456789abcdefghijkl", "c.txt"
-	_, err = datamodule.Mirror(ctx, s, folder, nil)
+	_, err = datamodule.Mirror(ctx, s, folder)
 	require.ErrorContains(t, err, "the line is cut")
 	// As a killed run leaves it: a line of the list that does not end.
 	list, err := os.OpenFile(filepath.Join(folder, ".wildtrain-mirror.jsonl"), os.O_APPEND|os.O_WRONLY, 0)
@@ -114,7 +114,7 @@ func TestMirrorGoesOn(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, list.Close())
 	s.stop = ""
-	_, err = datamodule.Mirror(ctx, s, folder, nil)
+	_, err = datamodule.Mirror(ctx, s, folder)
 	require.NoError(t, err)
 	assert.Equal(t, s.objects, files(t, folder))
 	assert.Equal(t, 22, s.asked["d.txt"])
@@ -124,7 +124,7 @@ func TestMirrorRefusesNames(t *testing.T) {
 	for _, name := range []string{"../a", "/etc/passwd", `a\b`, "a\x00", "", ".wildtrain-mirror.jsonl"} {
 		s := &shelf{objects: map[string]string{name: "x"}, asked: map[string]int{}}
 		folder := t.TempDir()
-		_, err := datamodule.Mirror(context.Background(), s, folder, nil)
+		_, err := datamodule.Mirror(context.Background(), s, folder)
 		assert.ErrorContains(t, err, "cannot be a file", "%q", name)
 		assert.Empty(t, files(t, folder))
 	}

@@ -45,12 +45,12 @@ func TestParityS3(t *testing.T) {
 	require.NoError(t, err)
 	s.Client = &http.Client{Timeout: time.Minute}
 	folder := t.TempDir()
-	done, err := datamodule.Mirror(context.Background(), s, folder, nil)
+	done, err := datamodule.Mirror(context.Background(), s, folder)
 	require.NoError(t, err)
 	assert.Equal(t, files(t, source), files(t, folder))
 	t.Logf("%+v", done)
 
-	again, err := datamodule.Mirror(context.Background(), s, folder, nil)
+	again, err := datamodule.Mirror(context.Background(), s, folder)
 	require.NoError(t, err)
 	assert.Equal(t, datamodule.Mirrored{Same: done.Fetched}, again)
 
@@ -63,6 +63,6 @@ func TestParityS3(t *testing.T) {
 
 	wrong := *s
 	wrong.Bucket = "none"
-	_, err = datamodule.Mirror(context.Background(), &wrong, t.TempDir(), nil)
+	_, err = datamodule.Mirror(context.Background(), &wrong, t.TempDir())
 	assert.ErrorContains(t, err, "NoSuchBucket")
 }

@@ -259,7 +259,7 @@ func (a *app) dataFetch() verb {
 			if err != nil {
 				return err
 			}
-			done, err := datamodule.Mirror(ctx, from, own["out"], nil)
+			done, err := datamodule.Mirror(ctx, from, own["out"])
 			if err != nil {
 				return err
 			}
