@@ -75,11 +75,7 @@ func TestLossEqualsPeer(t *testing.T) {
 	var batches []lossBatch
 	require.NoError(t, json.Unmarshal([]byte(golden.Metadata()["batches"]), &batches))
 	require.Len(t, batches, 20)
-	floats := func(format string, args ...any) []float32 {
-		v, err := golden.Float32(fmt.Sprintf(format, args...))
-		require.NoError(t, err)
-		return v
-	}
+	floats := numbers(t, golden)
 	for number, b := range batches {
 		t.Run(fmt.Sprintf("%d %s", number, b.Name), func(t *testing.T) {
 			err := torch.Run(context.Background(), torch.CPU, torch.Training, func(s *torch.Scope) error {
@@ -107,6 +103,15 @@ func TestLossEqualsPeer(t *testing.T) {
 			})
 			require.NoError(t, err)
 		})
+	}
+}
+
+// numbers reads the numbers of a golden by their names.
+func numbers(t *testing.T, golden *checkpoint.File) func(format string, args ...any) []float32 {
+	return func(format string, args ...any) []float32 {
+		v, err := golden.Float32(fmt.Sprintf(format, args...))
+		require.NoError(t, err)
+		return v
 	}
 }
 

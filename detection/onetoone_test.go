@@ -50,11 +50,7 @@ func TestLossOfTheDoubleHeadEqualsPeer(t *testing.T) {
 	var batches []doubleBatch
 	require.NoError(t, json.Unmarshal([]byte(golden.Metadata()["batches"]), &batches))
 	require.Len(t, batches, 12)
-	floats := func(format string, args ...any) []float32 {
-		v, err := golden.Float32(fmt.Sprintf(format, args...))
-		require.NoError(t, err)
-		return v
-	}
+	floats := numbers(t, golden)
 	for _, b := range batches {
 		t.Run(fmt.Sprintf("%d %s", b.Number, b.Name), func(t *testing.T) {
 			m := &YOLO{cfg: DefaultYOLO("yolo26n", classNames(b.Classes)), net: &network{head: &Head{Strides: []int64{8, 16, 32}, Classes: int64(b.Classes), RegMax: 1}}}

@@ -10,7 +10,6 @@ import (
 
 	"github.com/wildtrain/sdk/detection/internal/toy"
 	"github.com/wildtrain/sdk/torch"
-	"github.com/wildtrain/sdk/torch/torchtest"
 	"github.com/wildtrain/sdk/wildtrain"
 	"github.com/wildtrain/sdk/wildtraintest"
 )
@@ -38,22 +37,7 @@ func TestYOLOKeepsTheContract(t *testing.T) {
 	})
 }
 
-func TestHandlesStayFlat(t *testing.T) {
-	m := small(t, nil)
-	opt, err := m.Optimizer(wildtrain.DefaultOptimizer("SGD"))
-	require.NoError(t, err)
-	defer opt.Close()
-	torchtest.Flat(t, 6, func(step int) {
-		_, err := m.TrainStep(context.Background(), toy.Batch(step, 2, 64, 3), wildtrain.Step{Scale: 1})
-		require.NoError(t, err)
-		_, err = opt.Step(wildtrain.Clip{Norm: 10})
-		require.NoError(t, err)
-		opt.ZeroGrad()
-		require.NoError(t, m.Average(0.9))
-		_, _, err = m.Evaluate(context.Background(), toy.Batch(step, 2, 64, 3))
-		require.NoError(t, err)
-	})
-}
+func TestHandlesStayFlat(t *testing.T) { toy.Flat(t, small(t, nil), "SGD", 10, 6) }
 
 // Batches that other trainers trip over: see wildtrain-and-wildata and torchvision's issues.
 func TestOddBatchesTrain(t *testing.T) {

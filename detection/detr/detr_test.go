@@ -9,7 +9,6 @@ import (
 
 	"github.com/wildtrain/sdk/detection/internal/toy"
 	"github.com/wildtrain/sdk/torch"
-	"github.com/wildtrain/sdk/torch/torchtest"
 	"github.com/wildtrain/sdk/wildtrain"
 	"github.com/wildtrain/sdk/wildtraintest"
 )
@@ -59,20 +58,7 @@ func TestModelsKeepTheContract(t *testing.T) {
 
 func TestHandlesStayFlat(t *testing.T) {
 	for _, name := range toyNames {
-		m := small(t, name, nil)
-		opt, err := m.Optimizer(wildtrain.DefaultOptimizer("AdamW"))
-		require.NoError(t, err)
-		defer opt.Close()
-		torchtest.Flat(t, 4, func(step int) {
-			_, err := m.TrainStep(context.Background(), toy.Batch(step, 2, 64, 3), wildtrain.Step{Scale: 1})
-			require.NoError(t, err)
-			_, err = opt.Step(wildtrain.Clip{Norm: 0.1})
-			require.NoError(t, err)
-			opt.ZeroGrad()
-			require.NoError(t, m.Average(0.9))
-			_, _, err = m.Evaluate(context.Background(), toy.Batch(step, 2, 64, 3))
-			require.NoError(t, err)
-		})
+		toy.Flat(t, small(t, name, nil), "AdamW", 0.1, 4)
 	}
 }
 

@@ -3,11 +3,13 @@
 package toy
 
 import (
+	"context"
 	"fmt"
 	"math"
 	"math/rand/v2"
 	"testing"
 
+	"github.com/wildtrain/sdk/torch/torchtest"
 	"github.com/wildtrain/sdk/wildtrain"
 )
 
@@ -53,13 +55,45 @@ func Odd() map[string][]wildtrain.Object {
 	}
 }
 
+// Model is what detectors are.
+type Model interface {
+	wildtrain.Model
+	wildtrain.Evaluator
+	wildtrain.Averager
+}
+
+// Flat fails the test where steps of training, averaging and evaluating leave
+// handles of tensors behind.
+func Flat(t testing.TB, m Model, optimizer string, clip float64, steps int) {
+	t.Helper()
+	ctx := context.Background()
+	opt, err := m.Optimizer(wildtrain.DefaultOptimizer(optimizer))
+	must(t, err)
+	defer opt.Close()
+	torchtest.Flat(t, steps, func(step int) {
+		_, err := m.TrainStep(ctx, Batch(step, 2, 64, 3), wildtrain.Step{Scale: 1})
+		must(t, err)
+		_, err = opt.Step(wildtrain.Clip{Norm: clip})
+		must(t, err)
+		opt.ZeroGrad()
+		must(t, m.Average(0.9))
+		_, _, err = m.Evaluate(ctx, Batch(step, 2, 64, 3))
+		must(t, err)
+	})
+}
+
+func must(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
 // Finite fails the test where a part of a loss is no number.
 func Finite(t testing.TB, l wildtrain.Losses) {
 	t.Helper()
 	values, err := l.Values()
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	for i, v := range values {
 		if math.IsNaN(v) || math.IsInf(v, 0) {
 			t.Fatalf("%s is %g", l.Names()[i], v)
