@@ -307,7 +307,8 @@ type Training struct {
 	Cls float64 `yaml:"cls"`
 	DFL float64 `yaml:"dfl"`
 
-	ClsPW float64 `yaml:"cls_pw"` // of detectors: classes weigh by their number of boxes to the power of minus this; 0: all alike
+	ClsPW     float64 `yaml:"cls_pw"`     // of detectors: classes weigh by their number of boxes to the power of minus this; 0: all alike
+	PosWeight float64 `yaml:"pos_weight"` // of YOLO: factor of the class loss's part of what is there, against that of what is not
 
 	Loss           string  `yaml:"loss"`            // of classifiers: "cross_entropy", "bce", "focal"; "" goes by model.multi_label
 	LabelSmoothing float64 `yaml:"label_smoothing"` // share of a target that goes to all classes alike
@@ -428,7 +429,7 @@ func DefaultRun() Run {
 		Training: Training{
 			Epochs: 100, Batch: 16, BatchMemory: 0.6, Optimizer: "SGD", LR0: 0.01, LRF: 0.01, Momentum: 0.937, WeightDecay: 5e-4,
 			WarmupEpochs: 3, WarmupMomentum: 0.8, WarmupBiasLR: 0.1, NBS: 64, Patience: 100,
-			Box: 7.5, Cls: 0.5, DFL: 1.5, ClassWeights: "none", ClassBeta: 0.999, FocalGamma: 2, FocalAlpha: 0.25, LayerDecay: 1, EMA: true, Clip: 10,
+			Box: 7.5, Cls: 0.5, DFL: 1.5, PosWeight: 1, ClassWeights: "none", ClassBeta: 0.999, FocalGamma: 2, FocalAlpha: 0.25, LayerDecay: 1, EMA: true, Clip: 10,
 			Device: "auto", Precision: "fp32", ChannelsLast: "auto", Val: true, AutoScaleLR: AutoScale{BaseBatchSize: 16},
 		},
 		Pretraining: Pretraining{Format: "auto", Epochs: 10, LR0: 1e-4, LRF: 0.1},

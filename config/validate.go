@@ -297,6 +297,7 @@ func (t *Training) check(c *checker) {
 	c.between("training.batch_memory", t.BatchMemory, 0.05, 0.95)
 	c.between("training.cls_pw", t.ClsPW, 0, 2)
 	c.oneOf("training.optimizer", t.Optimizer)
+	c.positive("training.pos_weight", t.PosWeight)
 	c.positive("training.lr0", t.LR0)
 	c.between("training.lrf", t.LRF, 0, 1)
 	c.between("training.momentum", t.Momentum, 0, 1)

@@ -15,6 +15,7 @@ type LossGains struct {
 	Cls float64 // binary cross entropy of all anchors and classes
 	DFL float64 // distribution focal loss of the box edges; without distributions, their L1 loss
 
+	Positive  float64   // factor of the class loss's part of what is there, against that of what is not; 1: both alike
 	Smoothing float64   // share of a positive's target that goes to all classes alike (Szegedy et al. 2016)
 	Classes   []float32 // weights of the classes in the class loss; nil: all alike
 }
@@ -23,6 +24,7 @@ type LossGains struct {
 func (g LossGains) validate(classes int) error {
 	var errs problems
 	errs.check(g.Box >= 0 && g.Cls >= 0 && g.DFL >= 0, "negative loss gains")
+	errs.check(g.Positive > 0 && !math.IsInf(g.Positive, 0), "weight of positives %g must be above 0", g.Positive)
 	errs.check(g.Smoothing >= 0 && g.Smoothing < 1, "label smoothing %g is not in 0..1", g.Smoothing)
 	errs.check(g.Classes == nil || len(g.Classes) == classes, "%d weights for %d classes", len(g.Classes), classes)
 	for _, w := range g.Classes {
@@ -54,7 +56,7 @@ func InverseFrequency(counts []int, power float64) []float32 {
 }
 
 // DefaultLossGains returns the gains that all YOLO models train with.
-func DefaultLossGains() LossGains { return LossGains{Box: 7.5, Cls: 0.5, DFL: 1.5} }
+func DefaultLossGains() LossGains { return LossGains{Box: 7.5, Cls: 0.5, DFL: 1.5, Positive: 1} }
 
 // lossNames are the parts in the order of their packed tensor; "loss" is their sum.
 var (
@@ -69,20 +71,25 @@ func (h *Head) lossNames() []string {
 	return l1LossNames
 }
 
-// loss computes the packed parts (4): sum, box, cls, dfl or l1, each times its
-// gain and per unit of target score. Everything after the levels is float32.
+// lossOutcome is a loss and what it was divided by.
+type lossOutcome struct {
+	packed *torch.Tensor // sum, box, cls, dfl or l1, each times its gain and per unit of target score
+	norm   float64       // Σ target score, at least 1
+}
+
+// loss computes the loss of raw outputs. Everything after the levels is float32.
 //
 // Only anchors inside objects can be positive, so only their predictions are
 // gathered, decoded and compared: the cost grows with the objects, not with the
 // image. The class loss over all anchors, Σ BCE(x, t), is Σ softplus(x) − Σ x·t,
 // and t is zero but at the positives.
-func (h *Head) loss(levels []*torch.Tensor, samples []wildtrain.Sample, a Assigner, g LossGains) (*torch.Tensor, error) {
+func (h *Head) loss(levels []*torch.Tensor, samples []wildtrain.Sample, a Assigner, g LossGains) (lossOutcome, error) {
 	s := levels[0].Scope()
 	grids := h.grids(levels)
 	ts := truths(samples)
 	for _, t := range ts {
 		if int64(t.class) >= h.Classes || t.class < 0 {
-			return nil, fmt.Errorf("detection: loss: sample %s has class %d, the model knows %d", samples[t.image].ID, t.class, h.Classes)
+			return lossOutcome{}, fmt.Errorf("detection: loss: sample %s has class %d, the model knows %d", samples[t.image].ID, t.class, h.Classes)
 		}
 	}
 	cand := a.find(ts, grids, len(samples))
@@ -92,7 +99,7 @@ func (h *Head) loss(levels []*torch.Tensor, samples []wildtrain.Sample, a Assign
 		cls := background.MulScalar(g.Cls)
 		// the box branch keeps its (zero) gradient, so that every parameter has one
 		box := h.anyBox(levels).MulScalar(0)
-		return torch.Stack([]*torch.Tensor{cls.Add(box), zero, cls, zero}, 0), s.Err()
+		return lossOutcome{torch.Stack([]*torch.Tensor{cls.Add(box), zero, cls, zero}, 0), 1}, s.Err()
 	}
 	rows := h.gather(levels, cand.cells)
 	dist := rows.Narrow(1, 0, 4*h.RegMax)
@@ -100,13 +107,13 @@ func (h *Head) loss(levels []*torch.Tensor, samples []wildtrain.Sample, a Assign
 	logits := rows.Narrow(1, 4*h.RegMax, h.Classes)
 	pos := a.assign(ts, cand, pixelBoxes(boxes, cand.cells), logits.Detach().Sigmoid().Float32s(nil), int(h.Classes))
 	if err := s.Err(); err != nil {
-		return nil, err
+		return lossOutcome{}, err
 	}
 	parts := h.positives(grids[0], pos, ts, cand.cells, dist, boxes, logits, g)
 	cls := background.Minus(parts.hit).MulScalar(g.Cls / parts.norm)
 	box := parts.box.MulScalar(g.Box / parts.norm)
 	edges := parts.edges.MulScalar(g.DFL / parts.norm)
-	return torch.Stack([]*torch.Tensor{box.Add(cls).Add(edges), box, cls, edges}, 0), s.Err()
+	return lossOutcome{torch.Stack([]*torch.Tensor{box.Add(cls).Add(edges), box, cls, edges}, 0), parts.norm}, s.Err()
 }
 
 // background is Σ w·softplus(x) over all class logits, with the weights w of the classes.
@@ -238,9 +245,13 @@ func (h *Head) positives(finest grid, pos []positive, ts []truth, cells []cell, 
 }
 
 // hit is Σ w·x·t over the positives (rows of logits, of the given classes), whose
-// targets have the sums given as scores.
+// targets have the sums given as scores. A weight p of positives, as in PyTorch's
+// BCEWithLogitsLoss, makes the cross entropy softplus(x) − t·(x − (p−1)·softplus(−x)).
 func (g LossGains) hit(logits, rows *torch.Tensor, classes []int64, scores *torch.Tensor) *torch.Tensor {
 	s := logits.Scope()
+	if g.Positive != 1 {
+		logits = logits.Minus(logits.Neg().Softplus().MulScalar(g.Positive - 1))
+	}
 	if g.Classes != nil {
 		logits = logits.Mul(torch.Of(s, g.Classes, 1, int64(len(g.Classes))))
 	}

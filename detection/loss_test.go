@@ -81,14 +81,14 @@ func TestLossEqualsPeer(t *testing.T) {
 			err := torch.Run(context.Background(), torch.CPU, torch.Training, func(s *torch.Scope) error {
 				levels := lossLevels(s, number, b)
 				samples := lossSamples(floats("%d.targets", number), b)
-				packed, err := lossHead(s, b.Classes).loss(levels, samples, DefaultAssigner(), DefaultLossGains())
+				found, err := lossHead(s, b.Classes).loss(levels, samples, DefaultAssigner(), DefaultLossGains())
 				if err != nil {
 					return err
 				}
-				if err := packed.Select(0, 0).MulScalar(float64(b.Batch)).Backward(); err != nil {
+				if err := found.packed.Select(0, 0).MulScalar(float64(b.Batch)).Backward(); err != nil {
 					return err
 				}
-				parts := packed.Detach().MulScalar(float64(b.Batch)).Float32s(nil)
+				parts := found.packed.Detach().MulScalar(float64(b.Batch)).Float32s(nil)
 				want := floats("%d.parts", number)
 				var sum float32
 				for i, w := range want {

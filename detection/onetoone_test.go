@@ -57,14 +57,14 @@ func TestLossOfTheDoubleHeadEqualsPeer(t *testing.T) {
 			m.Schedule(b.Epoch, 100)
 			err := torch.Run(context.Background(), torch.CPU, torch.Training, func(s *torch.Scope) error {
 				levels := map[string][]*torch.Tensor{"one2many": b.levels(t, s, "one2many"), "one2one": b.levels(t, s, "one2one")}
-				packed, err := m.loss(levels["one2many"], levels["one2one"], lossSamples(floats("%d.targets", b.Number), b.lossBatch))
+				found, err := m.loss(levels["one2many"], levels["one2one"], lossSamples(floats("%d.targets", b.Number), b.lossBatch))
 				if err != nil {
 					return err
 				}
-				if err := packed.Select(0, 0).MulScalar(float64(b.Batch)).Backward(); err != nil {
+				if err := found.packed.Select(0, 0).MulScalar(float64(b.Batch)).Backward(); err != nil {
 					return err
 				}
-				got := packed.Detach().Float32s(nil)
+				got := found.packed.Detach().Float32s(nil)
 				var sum float32
 				for i, w := range floats("%d.parts", b.Number) {
 					sum += w

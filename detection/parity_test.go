@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/wildtrain/sdk/checkpoint"
+	"github.com/wildtrain/sdk/internal/rule"
 	"github.com/wildtrain/sdk/torch"
 )
 
@@ -89,6 +90,24 @@ func TestParityForward(t *testing.T) {
 				return nil
 			})
 			require.NoError(t, err)
+		})
+	}
+}
+
+// Every detector of every size, live: its first loss is the peer's, and so are ten
+// steps of SGD from weights by the rule, at the largest of a few rates at which the
+// peer reproduces itself.
+func TestParityTrajectoryOfAllSizes(t *testing.T) {
+	for _, arch := range Architectures() {
+		if strings.Contains(arch, "-") {
+			continue // a variant
+		}
+		t.Run(arch, func(t *testing.T) {
+			tr := openTrajectory(t, peer(t, "yolo_trajectory.py", "--live", arch))
+			run := tr.runs["live"]
+			first, losses, tensors := tr.follow(t, "live", run, ruled(t, arch, 3, rule.Initial(run.Biases), nil))
+			t.Logf("%s: first loss %.1e, losses %.1e, tensors %.1e", arch, first, losses, tensors)
+			require.LessOrEqual(t, first, 1e-4)
 		})
 	}
 }

@@ -17,7 +17,8 @@ func TestSmoothedAndWeightedClassLoss(t *testing.T) {
 	score, class := []float32{0.8, 0.5}, []int64{2, 0}     // of the first and the third
 	rows := []int64{0, 2}
 	for name, g := range map[string]LossGains{
-		"plain": {}, "smoothed": {Smoothing: 0.1}, "weighted": {Classes: []float32{0.5, 1, 2}}, "both": {Smoothing: 0.3, Classes: []float32{0.5, 1, 2}},
+		"plain": {Positive: 1}, "smoothed": {Positive: 1, Smoothing: 0.1}, "weighted": {Positive: 1, Classes: []float32{0.5, 1, 2}},
+		"positives count more": {Positive: 3}, "all": {Positive: 0.5, Smoothing: 0.3, Classes: []float32{0.5, 1, 2}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			target := make([]float64, 9)
@@ -34,7 +35,7 @@ func TestSmoothedAndWeightedClassLoss(t *testing.T) {
 					w = float64(g.Classes[i%3])
 				}
 				p := 1 / (1 + math.Exp(-float64(v)))
-				want -= w * (target[i]*math.Log(p) + (1-target[i])*math.Log(1-p))
+				want -= w * (g.Positive*target[i]*math.Log(p) + (1-target[i])*math.Log(1-p))
 			}
 			err := torch.Run(context.Background(), torch.CPU, torch.Inference, func(s *torch.Scope) error {
 				logits := torch.Of(s, x, 3, 3)
@@ -55,5 +56,5 @@ func TestInverseFrequency(t *testing.T) {
 	require.InDelta(t, 2, w[1]/w[0], 1e-6)
 	require.InDelta(t, 1, (w[0]+w[1])/2, 1e-6, "the mean of those that there are")
 	require.Equal(t, float32(1), w[2])
-	require.ErrorContains(t, LossGains{Smoothing: 1, Classes: w}.validate(2), "3 weights for 2 classes")
+	require.ErrorContains(t, LossGains{Positive: 1, Smoothing: 1, Classes: w}.validate(2), "3 weights for 2 classes")
 }

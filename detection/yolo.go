@@ -190,24 +190,27 @@ func (m *YOLO) TrainStep(ctx context.Context, b *wildtrain.Batch, step wildtrain
 			return nil, err
 		}
 		many, one := m.net.outputs(x, true, true)
-		return m.loss(many, one, b.Samples)
+		found, err := m.loss(many, one, b.Samples)
+		return found.packed, err
 	})
 }
 
-// loss is the packed loss of the raw outputs. With branches of both kinds the sum
-// is that of both, weighted; the parts are those of the one-to-one branches.
-func (m *YOLO) loss(many, one []*torch.Tensor, samples []wildtrain.Sample) (*torch.Tensor, error) {
+// loss is the loss of the raw outputs. With branches of both kinds the sum is that
+// of both, weighted; the parts are those of the one-to-one branches, the norm that
+// of the others.
+func (m *YOLO) loss(many, one []*torch.Tensor, samples []wildtrain.Sample) (lossOutcome, error) {
 	h := m.net.head
-	packed, err := h.loss(many, samples, m.cfg.Assigner, m.cfg.Gains)
+	out, err := h.loss(many, samples, m.cfg.Assigner, m.cfg.Gains)
 	if err != nil || one == nil {
-		return packed, err
+		return out, err
 	}
 	single, err := h.loss(one, samples, m.cfg.OneToOne, m.cfg.Gains)
 	if err != nil {
-		return nil, err
+		return out, err
 	}
-	sum := packed.Narrow(0, 0, 1).MulScalar(m.share).Add(single.Narrow(0, 0, 1).MulScalar(1 - m.share))
-	return torch.Cat([]*torch.Tensor{sum, single.Narrow(0, 1, 3)}, 0), sum.Scope().Err()
+	sum := out.packed.Narrow(0, 0, 1).MulScalar(m.share).Add(single.packed.Narrow(0, 0, 1).MulScalar(1 - m.share))
+	out.packed = torch.Cat([]*torch.Tensor{sum, single.packed.Narrow(0, 1, 3)}, 0)
+	return out, sum.Scope().Err()
 }
 
 // Predict implements wildtrain.Model.
@@ -233,9 +236,11 @@ func (m *YOLO) evaluate(ctx context.Context, b *wildtrain.Batch, withLoss bool) 
 		}
 		many, one := m.net.outputs(x, withLoss || !endToEnd, withLoss || endToEnd)
 		if withLoss {
-			if losses, err = m.loss(many, one, b.Samples); err != nil {
+			out, err := m.loss(many, one, b.Samples)
+			if err != nil {
 				return nil, nil, err
 			}
+			losses = out.packed
 		}
 		var decoded *torch.Tensor
 		if endToEnd {

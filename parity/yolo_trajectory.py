@@ -2,13 +2,15 @@
 
     python yolo_trajectory.py                          # rewrites testdata/trajectory.safetensors
     python yolo_trajectory.py --trained MODEL --out D  # writes start.safetensors and trajectory.safetensors
+    python yolo_trajectory.py --live MODEL --out D     # writes trajectory.safetensors: ten steps of any size, on smaller pictures
 
 README.md describes the file. The rates are small on purpose: from random weights, at the usual 0.01, the
 peer does not reproduce itself (1 against 2 threads: losses differ by 30 % within ten steps), so nothing could be
 compared there. With --trained the start is a network which the peer has trained on the batches for 600 steps, whose
 losses it reproduces at the rate with which YOLO's schedule ends (0.01 × lrf 0.01; half of it for YOLO11, whose losses
 part by 0.2 % between two releases of libtorch otherwise); that start is too large to store, so this comparison is live
-only. Each run is repeated from weights moved by 1e-6, and the file says what that does to the losses.
+only. Each run is repeated from weights moved by 1e-6, and the file says what that does to the losses; --live takes the
+largest of a few rates at which moves by 1e-7 and -1e-6 change nothing by more than what is compared.
 """
 
 import argparse
@@ -26,37 +28,40 @@ from safetensors.numpy import save_file
 import rule
 import yolo_forward
 
-BATCHES, BATCH, SIZE, CLASSES = 4, 4, 160, 3
+BATCHES, CLASSES = 4, 3
+STORED, LIVE = (4, 160), (2, 128)  # pictures in a batch and their side
 # label, model, learning rate, steps: long and gentle, or short and with large steps
 RUNS = [("yolov8n", "yolov8n", 1e-6, 50), ("yolo11n", "yolo11n", 5e-7, 50),
         ("yolov8n-short", "yolov8n", 1e-4, 6), ("yolo11n-short", "yolo11n", 2e-5, 6),
         ("yolo12n", "yolo12n", 5e-7, 20), ("yolo26n", "yolo26n", 1e-6, 20), ("yolo26n-short", "yolo26n", 2e-5, 6)]
+LIVE_RATES, LIVE_STEPS, LIVE_MOVES, LIVE_NOISE = (1e-4, 2e-5, 4e-6, 1e-6, 2e-7), 10, (1e-7, -1e-6), 1e-3
 SGD = dict(momentum=0.937, nesterov=True)
 DECAY = 5e-4
 COLOURS = np.array([[0.9, 0.2, 0.1], [0.1, 0.8, 0.3], [0.2, 0.3, 0.9]], np.float32)
 
 
-def objects(k):
-    """(n, 6) int32 rows of batch k: image, class, x1, y1, x2, y2 in pixels; 1 to 4 per image, image 3 of batch 2 empty."""
-    rows = []
-    for image in range(BATCH):
+def objects(k, shape=STORED):
+    """(n, 6) int32 rows of batch k: image, class, x1, y1, x2, y2 in pixels; 1 to 4 per image, the last image of batch 2 empty."""
+    rows, (images, size) = [], shape
+    for image in range(images):
         u = (rule.uniform(f"trajectory.{k}.objects.{image}", 21) + 1) / 2
-        count = 0 if (k, image) == (2, 3) else 1 + int(4 * u[20])
+        count = 0 if (k, image) == (2, images - 1) else 1 + int(4 * u[20])
         for a in u[:20].reshape(4, 5)[:count]:
             w, h = int(12 + 80 * a[0]), int(12 + 80 * a[1])
-            x, y = int((SIZE - w) * a[2]), int((SIZE - h) * a[3])
+            x, y = int((size - w) * a[2]), int((size - h) * a[3])
             rows.append((image, int(CLASSES * a[4]), x, y, x + w, y + h))
     return np.array(rows, np.int32)
 
 
-def batch(k, rows):
+def batch(k, rows, shape=STORED):
     """The training batch: noise with each object painted over in the colour of its class, in order."""
-    pixels = rule.tensor(f"trajectory.{k}.images", (BATCH, 3, SIZE, SIZE), 0.5, 0.5)
+    images, size = shape
+    pixels = rule.tensor(f"trajectory.{k}.images", (images, 3, size, size), 0.5, 0.5)
     for image, cls, x1, y1, x2, y2 in rows:
         pixels[image, :, y1:y2, x1:x2] = COLOURS[cls][:, None, None]
     corners = rows[:, 2:].astype(np.float32)
     boxes = np.stack([(corners[:, 0] + corners[:, 2]) / 2, (corners[:, 1] + corners[:, 3]) / 2,
-                      corners[:, 2] - corners[:, 0], corners[:, 3] - corners[:, 1]], 1) / np.float32(SIZE)
+                      corners[:, 2] - corners[:, 0], corners[:, 3] - corners[:, 1]], 1) / np.float32(size)
     return {"img": torch.from_numpy(pixels), "batch_idx": torch.from_numpy(rows[:, 0].astype(np.float32)),
             "cls": torch.from_numpy(rows[:, 1:2].astype(np.float32)), "bboxes": torch.from_numpy(boxes)}
 
@@ -83,22 +88,22 @@ def groups(net):
             {"params": bias, "weight_decay": 0.0}]
 
 
-def train(name, lr, steps, moved=0.0):
+def train(name, lr, steps, moved=0.0, shape=STORED):
     net, biases = start(name)
-    return train_on(net, lr, steps, moved), biases, net
+    return train_on(net, lr, steps, moved, shape=shape), biases, net
 
 
-def train_on(net, lr, steps, moved=0.0, clip=None):
+def train_on(net, lr, steps, moved=0.0, clip=None, shape=STORED):
     """The parts of the loss over the steps, (steps, 3)."""
     if moved:
         with torch.no_grad():
             for p in net.parameters():
                 p.mul_(1 + moved * torch.sign(torch.sin(torch.arange(p.numel(), dtype=torch.float32))).view(p.shape))
     optimizer = torch.optim.SGD(groups(net), lr=lr, **SGD)
-    stored = [objects(k) for k in range(BATCHES)]
+    stored = [objects(k, shape) for k in range(BATCHES)]
     losses = []
     for step in range(steps):
-        parts, _ = net(batch(step % BATCHES, stored[step % BATCHES]))
+        parts, _ = net(batch(step % BATCHES, stored[step % BATCHES], shape))
         optimizer.zero_grad()
         parts.sum().backward()
         if clip:
@@ -118,6 +123,35 @@ def watched(net):
             if v.is_floating_point() and (k.startswith(("model.0.", "model.2.cv1.")) or k.endswith(".2.bias"))}
 
 
+def distance(state, other):
+    """The largest |a-b|/max|b| of the tensors."""
+    return max(float((other[k] - v).abs().max() / v.abs().max()) for k, v in state.items())
+
+
+def notes(runs, shape):
+    return {"runs": json.dumps(runs), "sgd": json.dumps(SGD | {"weight_decay": DECAY}),
+            "colours": json.dumps(np.round(COLOURS.astype(float), 3).tolist()), "classes": str(CLASSES),
+            "size": str(shape[1]), "batch": str(shape[0]), "versions": json.dumps(yolo_forward.versions())}
+
+
+def live(name, out):
+    """Ten steps at the largest rate at which the peer reproduces itself."""
+    for lr in LIVE_RATES:
+        losses, biases, net = train(name, lr, LIVE_STEPS, shape=LIVE)
+        noise = {"losses": 0.0, "tensors": 0.0}
+        for move in LIVE_MOVES:  # each may turn another decision between two objects
+            moved, _, other = train(name, lr, LIVE_STEPS, moved=move, shape=LIVE)
+            noise["losses"] = max(noise["losses"], relative(losses, moved))
+            noise["tensors"] = max(noise["tensors"], distance(watched(net), watched(other)))
+        if max(noise.values()) <= LIVE_NOISE:
+            break
+    run = {"model": name, "lr": lr, "steps": LIVE_STEPS, "biases": biases, "noise": noise}
+    stored = {f"objects{k}": objects(k, LIVE) for k in range(BATCHES)}
+    state = {f"live/{k}": v.numpy() for k, v in watched(net).items()}
+    save_file(stored | state | {"live/losses": losses}, out / "trajectory.safetensors", notes({"live": run}, LIVE))
+    print(f"{name}: lr {lr}, loss {losses[0].sum():.3f} -> {losses[-1].sum():.3f}, noise {noise}")
+
+
 def trained(name, out, steps=50):
     """50 steps from weights that have learnt the batches, with the noise of the peer's own."""
     lr = 5e-5 if "11" in name else 1e-4
@@ -130,20 +164,21 @@ def trained(name, out, steps=50):
     stored = {f"objects{k}": objects(k) for k in range(BATCHES)}
     run = {"model": name, "lr": lr, "steps": steps, "biases": {}, "noise": {"weights moved by 1e-6": relative(losses, moved)}}
     state = {f"trained/{k}": v.numpy() for k, v in watched(net).items()}
-    save_file(stored | state | {"trained/losses": losses}, out / "trajectory.safetensors",
-              {"runs": json.dumps({"trained": run}), "colours": json.dumps(np.round(COLOURS.astype(float), 3).tolist())})
+    save_file(stored | state | {"trained/losses": losses}, out / "trajectory.safetensors", notes({"trained": run}, STORED))
     print(run)
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--trained", metavar="MODEL")
+    parser.add_argument("--live", metavar="MODEL")
     parser.add_argument("--out", type=Path)
     args = parser.parse_args()
-    if args.trained:
-        torch.set_num_threads(1)
-        return trained(args.trained, args.out)
     torch.set_num_threads(1)
+    if args.trained:
+        return trained(args.trained, args.out)
+    if args.live:
+        return live(args.live, args.out)
     stored = [objects(k) for k in range(BATCHES)]
     out, described = {f"objects{k}": rows for k, rows in enumerate(stored)}, {}
     for label, name, lr, steps in RUNS:
@@ -152,17 +187,14 @@ def main():
         with torch.backends.mkldnn.flags(enabled=False):
             plain, _, _ = train(name, lr, steps)
         noise = {"weights moved by 1e-6": relative(losses, moved), "no oneDNN": relative(losses, plain)}
-        state, other = watched(net), watched(other)
-        noise["tensors"] = max(float((other[k] - v).abs().max() / v.abs().max()) for k, v in state.items())
+        state = watched(net)
+        noise["tensors"] = distance(state, watched(other))
         print(f"{label}: {losses[0].sum():.3f} -> {losses[-1].sum():.3f}, noise {noise}", flush=True)
         out |= {f"{label}/{k}": v.numpy() for k, v in state.items()}
         out[f"{label}/losses"] = losses
         described[label] = {"model": name, "lr": lr, "steps": steps, "biases": biases, "noise": noise}
-    notes = {"runs": json.dumps(described), "sgd": json.dumps(SGD | {"weight_decay": DECAY}),
-             "colours": json.dumps(np.round(COLOURS.astype(float), 3).tolist()), "classes": str(CLASSES),
-             "size": str(SIZE), "batch": str(BATCH), "versions": json.dumps(yolo_forward.versions())}
     path = Path(__file__).resolve().parent / "testdata" / "trajectory.safetensors"
-    save_file(out, path, notes)
+    save_file(out, path, notes(described, STORED))
     print(path.stat().st_size, "bytes")
 
 

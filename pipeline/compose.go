@@ -141,7 +141,7 @@ func FromConfig(r config.Run) (Settings, error) {
 		Architecture: r.Model.ArchitectureName(), Weights: r.Model.Weights, Partial: r.Model.Partial,
 		Classes: r.Model.Names, Freeze: r.Model.Freeze, ImageSize: r.Training.ImgSz,
 		Pretrained: r.Model.PretrainedFrom(), AcceptLicense: r.Model.AcceptLicense,
-		Gains:      detection.LossGains{Box: r.Training.Box, Cls: r.Training.Cls, DFL: r.Training.DFL, Smoothing: r.Training.LabelSmoothing},
+		Gains:      detection.LossGains{Box: r.Training.Box, Cls: r.Training.Cls, DFL: r.Training.DFL, Positive: r.Training.PosWeight, Smoothing: r.Training.LabelSmoothing},
 		ClassPower: r.Training.ClsPW,
 		Classifier: Classifier{
 			Head:    classification.Head{Hidden: r.Model.Head.HiddenDim, Layers: r.Model.Head.NumLayers, Dropout: r.Model.Head.Dropout},
