@@ -101,7 +101,7 @@ func (j journey) mask(m *wildtrain.Mask, inside wildtrain.Box) *wildtrain.Mask {
 		sum += int(r)
 		ends[i] = sum
 	}
-	w := maskWriter{height: j.height, width: j.width}
+	var w rle.Writer
 	x0, x1 := int(inside.X1), min(int(math.Ceil(inside.X2)), j.width)
 	y0, y1 := int(inside.Y1), min(int(math.Ceil(inside.Y2)), j.height)
 	run := 0
@@ -121,11 +121,11 @@ func (j journey) mask(m *wildtrain.Mask, inside wildtrain.Box) *wildtrain.Mask {
 				run = sort.SearchInts(ends, at+1)
 			}
 			if run%2 == 1 {
-				w.set(x*j.height + y)
+				w.Add(x*j.height+y, x*j.height+y+1)
 			}
 		}
 	}
-	return w.finish()
+	return finish(&w, j.height, j.width)
 }
 
 // MoveMask carries a mask along with a map of its picture into one of the given
@@ -135,30 +135,12 @@ func MoveMask(m *wildtrain.Mask, place wildtrain.Affine, width, height int) *wil
 	return j.mask(m, wildtrain.Box{X2: float64(width), Y2: float64(height)})
 }
 
-// maskWriter puts runs together of pixels in rising order.
-type maskWriter struct {
-	height, width int
-	runs          []uint32
-	end           int // first pixel after the last run
-}
-
-func (w *maskWriter) set(at int) {
-	if n := len(w.runs); n > 0 && at == w.end {
-		w.runs[n-1]++
-	} else {
-		w.runs = append(w.runs, uint32(at-w.end), 1)
-	}
-	w.end = at + 1
-}
-
-func (w *maskWriter) finish() *wildtrain.Mask {
-	if len(w.runs) == 0 {
+// finish is the mask that was written; nil where nothing was.
+func finish(w *rle.Writer, height, width int) *wildtrain.Mask {
+	if w.Empty() {
 		return nil
 	}
-	if rest := w.height*w.width - w.end; rest > 0 {
-		w.runs = append(w.runs, uint32(rest))
-	}
-	return &wildtrain.Mask{Height: w.height, Width: w.width, Runs: w.runs}
+	return (*wildtrain.Mask)(w.Mask(height, width))
 }
 
 func area(m *wildtrain.Mask) int { return (*rle.Mask)(m).Area() }
@@ -238,7 +220,7 @@ func without(m *wildtrain.Mask, hole wildtrain.Box, cover *wildtrain.Mask) *wild
 	if cover != nil {
 		covered = (*rle.Mask)(cover).Decode()
 	}
-	w := maskWriter{height: m.Height, width: m.Width}
+	var w rle.Writer
 	at := 0
 	for i, n := range m.Runs {
 		if i%2 == 0 {
@@ -250,12 +232,12 @@ func without(m *wildtrain.Mask, hole wildtrain.Box, cover *wildtrain.Mask) *wild
 			cx, cy := float64(x)+0.5, float64(y)+0.5
 			in := cx >= hole.X1 && cx < hole.X2 && cy >= hole.Y1 && cy < hole.Y2
 			if !in || covered != nil && covered[y*m.Width+x] == 0 {
-				w.set(at)
+				w.Add(at, at+1)
 			}
 			at++
 		}
 	}
-	return w.finish()
+	return finish(&w, m.Height, m.Width)
 }
 
 // mapBox is the box around the mapped corners; ok is false behind the horizon.

@@ -116,3 +116,22 @@ func FuzzPolygon(f *testing.F) {
 		require.NoError(t, err)
 	})
 }
+
+func TestWrittenRunsAreTheMask(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		h, w := rapid.IntRange(1, 9).Draw(t, "h"), rapid.IntRange(1, 9).Draw(t, "w")
+		want, pixels := randomMask(t, h, w, "mask")
+		var out Writer
+		for at := range h * w {
+			if pixels[at%h*w+at/h] == 1 {
+				out.Add(at, at+1)
+			} else {
+				out.Add(at, at) // nothing
+			}
+		}
+		require.Equal(t, want.Area() == 0, out.Empty())
+		got, err := New(h, w, out.Mask(h, w).Runs)
+		require.NoError(t, err)
+		require.Equal(t, pixels, got.Decode())
+	})
+}
