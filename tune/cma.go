@@ -5,6 +5,10 @@ import (
 	"math"
 	"slices"
 
+	"gonum.org/v1/gonum/blas"
+	"gonum.org/v1/gonum/blas/blas64"
+	"gonum.org/v1/gonum/lapack"
+	"gonum.org/v1/gonum/lapack/lapack64"
 	"gonum.org/v1/gonum/mat"
 )
 
@@ -14,8 +18,8 @@ type cma struct {
 	d, population, mu int
 	generation        int
 	separable         bool
-	cells             []float64 // width of a cell of discrete coordinates, 0 for continuous; nil for none
-	scale             []float64 // of coordinates, by the margin correction
+	steps             []float64 // of discrete coordinates, 0 for continuous; nil for none
+	stretch           []float64 // A of the margin correction, by coordinate
 
 	weights               []float64
 	muEff, cSigma, dSigma float64
@@ -25,7 +29,7 @@ type cma struct {
 	sigma            float64
 	cov              []float64 // d×d
 	pathSigma, pathC []float64
-	steps            int       // generations since the start or the last restart
+	age              int       // generations since the start or the last restart
 	basis, axes      []float64 // eigenvectors in columns and root eigenvalues; nil where cov has changed
 	history          []float64 // best losses of the last generations
 }
@@ -38,18 +42,27 @@ func identity(d int) []float64 {
 	return out
 }
 
-func newCMA(mean []float64, sigma float64, cov []float64, population int) *cma {
+func newCMA(mean []float64, sigma float64, cov []float64, population int, separable bool) *cma {
 	d := len(mean)
 	if population <= 0 {
 		population = 4 + int(3*math.Log(float64(d)))
 	}
 	population = max(population, 4)
-	s := &cma{d: d, population: population, mu: population / 2, mean: slices.Clone(mean), sigma: sigma, cov: slices.Clone(cov)}
-	s.pathSigma, s.pathC, s.scale = make([]float64, d), make([]float64, d), make([]float64, d)
-	for i := range s.scale {
-		s.scale[i] = 1
+	s := &cma{
+		d: d, population: population, mu: population / 2, separable: separable && d > 1,
+		mean: slices.Clone(mean), sigma: sigma, cov: slices.Clone(cov),
 	}
-	s.setStrategy(float64(d))
+	s.pathSigma, s.pathC, s.stretch = make([]float64, d), make([]float64, d), make([]float64, d)
+	for i := range s.stretch {
+		s.stretch[i] = 1
+	}
+	if s.separable {
+		s.setSeparable(float64(d))
+	} else {
+		s.setStrategy(float64(d))
+	}
+	s.dSigma = 1 + 2*max(0, math.Sqrt((s.muEff-1)/float64(d+1))-1) + s.cSigma
+	s.chiN = math.Sqrt(float64(d)) * (1 - 1/(4*float64(d)) + 1/(21*float64(d*d)))
 	return s
 }
 
@@ -84,48 +97,79 @@ func (s *cma) setStrategy(n float64) {
 		}
 	}
 	s.cSigma = (s.muEff + 2) / (n + s.muEff + 5)
-	s.dSigma = 1 + 2*max(0, math.Sqrt((s.muEff-1)/(n+1))-1) + s.cSigma
 	s.cc = (4 + s.muEff/n) / (n + 4 + 2*s.muEff/n)
-	s.chiN = math.Sqrt(n) * (1 - 1/(4*n) + 1/(21*n*n))
 }
 
-// decompose finds the principal axes.
+// setSeparable sets those of sep-CMA-ES (Ros and Hansen 2008), which learns its
+// diagonal (n+2)/3 times as fast, from the better half alone.
+func (s *cma) setSeparable(n float64) {
+	s.weights = make([]float64, s.population)
+	sum, squares := 0.0, 0.0
+	for i := range s.mu {
+		s.weights[i] = math.Log(float64(s.mu+1)) - math.Log(float64(i+1))
+		sum += s.weights[i]
+	}
+	for i := range s.mu {
+		s.weights[i] /= sum
+		squares += s.weights[i] * s.weights[i]
+	}
+	s.muEff = 1 / squares
+	s.c1 = 2 / ((n+1.3)*(n+1.3) + s.muEff)
+	full := 2/s.muEff/((n+math.Sqrt2)*(n+math.Sqrt2)) + (1-1/s.muEff)*min(1, (2*s.muEff-1)/((n+2)*(n+2)+s.muEff))
+	s.cMu = (n + 2) / 3 * full
+	s.cSigma = (s.muEff + 2) / (n + s.muEff + 3)
+	s.cc = 4 / (n + 4)
+}
+
+// decompose finds the principal axes. LAPACK's syev on the lower triangle is
+// what NumPy's eigh comes down to: up to 25 coordinates the vectors have the same
+// signs, and the same normal numbers give Optuna's points.
 func (s *cma) decompose() {
 	if s.axes != nil {
 		return
 	}
-	const least = 1e-8
-	var eig mat.EigenSym
 	s.axes, s.basis = make([]float64, s.d), identity(s.d)
-	if !eig.Factorize(mat.NewSymDense(s.d, slices.Clone(s.cov)), true) { // keep the diagonal
-		for i := range s.axes {
-			s.axes[i] = math.Sqrt(max(s.cov[i*s.d+i], least*least))
+	ok := false
+	if !s.separable {
+		vectors := slices.Clone(s.cov)
+		lower := blas64.Symmetric{N: s.d, Stride: s.d, Data: vectors, Uplo: blas.Lower}
+		size := make([]float64, 1)
+		lapack64.Syev(lapack.EVCompute, lower, s.axes, size, -1)
+		if ok = lapack64.Syev(lapack.EVCompute, lower, s.axes, make([]float64, int(size[0])), int(size[0])); ok {
+			s.basis = vectors
 		}
-		return
 	}
-	var vectors mat.Dense
-	eig.VectorsTo(&vectors)
-	for i, v := range eig.Values(nil) {
-		s.axes[i] = math.Sqrt(max(v, least*least))
-		for r := range s.d {
-			s.basis[r*s.d+i] = vectors.At(r, i)
+	for i := range s.axes {
+		if !ok { // the diagonal
+			s.axes[i] = s.cov[i*s.d+i]
 		}
+		if s.axes[i] <= 0 {
+			s.axes[i] = 1e-8
+		}
+		s.axes[i] = math.Sqrt(s.axes[i])
 	}
 }
 
-// sample draws a point. Those outside are drawn again, and in the end put onto
-// the border.
+// sample draws a point. One whose continuous coordinates lie outside is drawn
+// again, and in the end put onto the border. What discrete coordinates stand for
+// is told by grid.
 func (s *cma) sample(rng *stream) []float64 {
 	s.decompose()
-	var x []float64
 	for range 10 * s.d {
-		x = s.draw(rng)
-		if !slices.ContainsFunc(x, func(v float64) bool { return v < 0 || v > 1 }) {
+		x := s.draw(rng)
+		inside := true
+		for i, v := range x {
+			inside = inside && (s.step(i) > 0 || 0 <= v && v <= 1)
+		}
+		if inside {
 			return x
 		}
 	}
+	x := s.draw(rng)
 	for i := range x {
-		x[i] = min(max(x[i], 0), 1)
+		if s.step(i) == 0 {
+			x[i] = min(max(x[i], 0), 1)
+		}
 	}
 	return x
 }
@@ -133,12 +177,14 @@ func (s *cma) sample(rng *stream) []float64 {
 func (s *cma) draw(rng *stream) []float64 {
 	z, x := make([]float64, s.d), slices.Clone(s.mean)
 	for i := range z {
-		z[i] = rng.normal() * s.axes[i]
+		z[i] = rng.normal()
 	}
 	for r := range x {
+		y := 0.0
 		for i, v := range z {
-			x[r] += s.sigma * s.scale[r] * s.basis[r*s.d+i] * v
+			y += s.basis[r*s.d+i] * s.axes[i] * v
 		}
+		x[r] += s.sigma * y
 	}
 	return x
 }
@@ -180,16 +226,16 @@ func (s *cma) update(xs [][]float64, losses []float64) {
 	for k, i := range order {
 		ys[k] = make([]float64, s.d)
 		for j := range step {
-			ys[k][j] = (xs[i][j] - s.mean[j]) / (s.sigma * s.scale[j])
+			ys[k][j] = (xs[i][j] - s.mean[j]) / s.sigma
 			if k < s.mu {
 				step[j] += s.weights[k] * ys[k][j]
 			}
 		}
 	}
 	for j := range step {
-		s.mean[j] = min(max(s.mean[j]+s.sigma*s.scale[j]*step[j], 0), 1)
+		s.mean[j] += s.sigma * step[j]
 	}
-	s.generation, s.steps = s.generation+1, s.steps+1
+	s.generation, s.age = s.generation+1, s.age+1
 	s.adapt(ys, step)
 	s.history = append(s.history, losses[order[0]])
 	s.margin()
@@ -204,7 +250,7 @@ func (s *cma) adapt(ys [][]float64, step []float64) {
 	length := norm(s.pathSigma)
 	n := float64(s.d)
 	h := 0.0
-	if length/math.Sqrt(1-math.Pow(1-s.cSigma, 2*float64(s.steps+1))) < (1.4+2/(n+1))*s.chiN {
+	if length/math.Sqrt(1-math.Pow(1-s.cSigma, 2*float64(s.age+1))) < (1.4+2/(n+1))*s.chiN {
 		h = 1
 	}
 	for j := range step {
@@ -235,57 +281,73 @@ func (s *cma) adapt(ys [][]float64, step []float64) {
 	s.axes = nil
 }
 
-// margin keeps the probability of leaving the cell of the mean above 1/(λ·d) in
-// every discrete coordinate.
+// step is the distance of a discrete coordinate's values 0, step, … 1, and 0 for
+// a continuous one.
+func (s *cma) step(j int) float64 {
+	if s.steps == nil {
+		return 0
+	}
+	return s.steps[j]
+}
+
+// cell is the number of the value nearest to x, and how many values there are.
+func (s *cma) cell(j int, x float64) (at, of float64) {
+	of = math.Round(1/s.steps[j]) + 1
+	return min(max(math.Ceil(x/s.steps[j]-0.5), 0), of-1), of
+}
+
+// grid is the value of a discrete coordinate at x of a sample.
+func (s *cma) grid(j int, x float64) float64 {
+	at, _ := s.cell(j, s.mean[j]+(x-s.mean[j])*s.stretch[j])
+	return at * s.steps[j]
+}
+
+// margin keeps the probability of leaving the mean's value above 1/(λ·d) in
+// every discrete coordinate (Hamano et al. 2022, section 4): at an end by moving
+// the mean, between by stretching the samples as well.
 func (s *cma) margin() {
-	alpha := 1 / (float64(s.population) * float64(s.d))
-	for j, width := range s.cells {
-		if width <= 0 {
+	alpha := 1 / float64(s.population*s.d)
+	for j, step := range s.steps {
+		if step == 0 {
 			continue
 		}
-		spread := s.sigma * s.scale[j] * math.Sqrt(s.cov[j*s.d+j])
-		n := math.Round(1 / width)
-		cell := min(max(math.Floor(s.mean[j]/width), 0), n-1)
-		low, high := cell*width, (cell+1)*width
+		at, of := s.cell(j, s.mean[j])
+		low := (min(max(at-1, 0), of-2) + 0.5) * step
+		high := (min(at, of-2) + 0.5) * step
+		deviation := s.sigma * math.Sqrt(s.cov[j*s.d+j])
+		down, up := ndtr((low-s.mean[j])/(deviation*s.stretch[j])), ndtr((s.mean[j]-high)/(deviation*s.stretch[j]))
 		switch {
-		case n < 2:
-		case cell == 0: // the only way out is up
-			s.mean[j] = high - min(high-s.mean[j], -quantileNormal(alpha)*spread)
-		case cell == n-1:
-			s.mean[j] = low + min(s.mean[j]-low, -quantileNormal(alpha)*spread)
-		default:
-			s.between(j, low, high, alpha/2, spread)
+		case low < high:
+			s.between(j, low, high, down, up, alpha/2)
+		case min(down, up) < alpha:
+			s.mean[j] = high + math.Copysign(-quantileNormal(alpha)*deviation*s.stretch[j], s.mean[j]-high)
 		}
 	}
 }
 
-// between moves mean and scale so that both neighbours have probability least.
-func (s *cma) between(j int, low, high, least, spread float64) {
-	down, up := ndtr((low-s.mean[j])/spread), ndtr((s.mean[j]-high)/spread)
+// between has both neighbours of a value that reaches from low to high come up
+// with a probability of least, where they had down and up.
+func (s *cma) between(j int, low, high, down, up, least float64) {
 	if down >= least && up >= least {
 		return
 	}
+	mid := 1 - down - up
 	down, up = max(down, least), max(up, least)
-	mid := max(1-down-up, least)
-	rest := down + up + mid
-	spare := rest - 3*least
-	down += (1 - rest) / spare * (down - least)
-	up += (1 - rest) / spare * (up - least)
-	zDown, zUp := -quantileNormal(down), -quantileNormal(up)
-	if zDown+zUp <= 0 {
-		return
-	}
+	excess, spare := down+mid+up-1, down+mid+up-3*least
+	zDown := -quantileNormal(down - excess*(down-least)/spare)
+	zUp := -quantileNormal(up - excess*(up-least)/spare)
+	s.stretch[j] = (high - low) / ((zDown + zUp) * s.sigma * math.Sqrt(s.cov[j*s.d+j]))
 	s.mean[j] = (low*zUp + high*zDown) / (zDown + zUp)
-	s.scale[j] = (high - low) / (s.sigma * math.Sqrt(s.cov[j*s.d+j]) * (zDown + zUp))
 }
 
+// quantileNormal is the x below which a normal number lies with probability p.
 func quantileNormal(p float64) float64 { return ndtriExp(math.Log(p)) }
 
 // converged tells whether nothing moves any more.
 func (s *cma) converged(losses []float64) bool {
 	const tolX, tolF = 1e-12, 1e-12
 	window := 10 + int(math.Ceil(30*float64(s.d)/float64(s.population)))
-	if s.steps > window {
+	if s.age > window {
 		last := s.history[len(s.history)-window:]
 		if slices.Max(last)-slices.Min(last) < tolF && slices.Max(losses)-slices.Min(losses) < tolF {
 			return true
@@ -296,7 +358,7 @@ func (s *cma) converged(losses []float64) bool {
 		return true
 	}
 	for j := range s.d {
-		if s.sigma*s.scale[j]*math.Sqrt(s.cov[j*s.d+j]) >= tolX {
+		if s.sigma*s.stretch[j]*math.Sqrt(s.cov[j*s.d+j]) >= tolX {
 			return false
 		}
 	}

@@ -3,6 +3,8 @@ package tune
 import (
 	"cmp"
 	"context"
+	"encoding/json"
+	"errors"
 	"maps"
 	"math"
 	"slices"
@@ -14,6 +16,8 @@ import (
 // a generation stores which one it is; the state is recomputed from the trials,
 // so that any number of workers, and a later run, share it. Categorical and
 // conditional parameters are drawn at random. Set fields before the first trial.
+// One worker with Margin and Restart off gives the suggestions of Optuna's
+// CmaEsSampler, with Margin those of its with_margin.
 type CMAES struct {
 	source
 	random *Random
@@ -34,15 +38,20 @@ type CMAES struct {
 	state *cma
 	names []string
 	dists []Distribution
+	ends  [][2]float64 // of the parameters' ranges, on their scales
 }
 
 // NewCMAES returns the sampler with a seed below 2³².
 func NewCMAES(seed uint64) *CMAES {
-	return &CMAES{source: newSource(seed), random: NewRandom(seed + 1), Sigma: 1.0 / 6, Margin: true, Restart: true}
+	return &CMAES{source: newSource(seed), random: NewRandom(seed), Sigma: 1.0 / 6, Margin: true, Restart: true}
 }
 
-// cmaKey holds the generation of a trial. Optuna's own key is of another format.
-const cmaKey = "wildtrain:cma:generation"
+// A trial's attributes: its generation, and where there are steps the sample that
+// its values were rounded from. Optuna's own keys are of another format.
+const (
+	cmaKey       = "wildtrain:cma:generation"
+	cmaSampleKey = "wildtrain:cma:sample"
+)
 
 // PerTrial gives every trial a stream of its own.
 func (c *CMAES) PerTrial() {
@@ -67,20 +76,36 @@ func (c *CMAES) Relative(_ context.Context, d *Draft) (map[string]Param, error) 
 	}
 	names := slices.Sorted(maps.Keys(space))
 	if c.state == nil || !slices.Equal(names, c.names) {
-		c.names, c.dists = names, nil
-		for _, n := range names {
-			c.dists = append(c.dists, space[n])
+		if err := c.begin(names, space, d.View.Directions[0]); err != nil {
+			return nil, err
 		}
-		c.state = c.begin(d.View.Directions[0])
 	}
+	rng := c.normals(d.Trial.Number)
 	c.catchUp(d.View)
-	x := c.state.sample(c.rng)
+	x := c.state.sample(rng)
 	out := map[string]Param{}
 	for i, name := range c.names {
 		out[name] = Param{c.place(i, x[i]), c.dists[i]}
 	}
 	d.SetAttr(cmaKey, strconv.Itoa(c.state.generation))
-	return out, nil
+	if c.state.steps == nil {
+		return out, nil
+	}
+	text, err := json.Marshal(x)
+	d.SetAttr(cmaSampleKey, string(text))
+	return out, err
+}
+
+// normals is the stream for one trial's sample. Optuna draws a seed of 16 bits for
+// each trial, and before the first update another one that goes unused.
+func (c *CMAES) normals(number int) *stream {
+	if c.perTrial {
+		return c.rng
+	}
+	if c.state.generation == 0 {
+		c.rng.intN(1<<31 - 3)
+	}
+	return newStream(uint64(1 + c.rng.intN(1<<16-1) + number))
 }
 
 // Independent implements Sampler.
@@ -88,10 +113,12 @@ func (c *CMAES) Independent(ctx context.Context, d *Draft, name string, dist Dis
 	return c.random.Independent(ctx, d, name, dist)
 }
 
-// place is the value at a coordinate.
+// place is the value at a coordinate of a sample.
 func (c *CMAES) place(i int, x float64) float64 {
-	low, high := bounds(c.dists[i])
-	return fromScale(c.dists[i], low+(high-low)*min(max(x, 0), 1))
+	if c.state.step(i) > 0 {
+		x = c.state.grid(i, x)
+	}
+	return fromScale(c.dists[i], c.ends[i][0]+(c.ends[i][1]-c.ends[i][0])*x)
 }
 
 // coordinates of a trial; ok is false where it lacks a parameter.
@@ -101,59 +128,94 @@ func (c *CMAES) coordinates(t *Trial) (x []float64, ok bool) {
 		if !has {
 			return nil, false
 		}
-		low, high := bounds(c.dists[i])
-		x = append(x, (toScale(c.dists[i], p.Value)-low)/(high-low))
+		x = append(x, (toScale(c.dists[i], p.Value)-c.ends[i][0])/(c.ends[i][1]-c.ends[i][0]))
 	}
 	return x, true
 }
 
-func (c *CMAES) begin(direction Direction) *cma {
-	d := len(c.names)
+// told is what the present generation learns a trial as: where there are steps,
+// the sample itself, unless the trial has other values than it gave.
+func (c *CMAES) told(t *Trial) (x []float64, ok bool) {
+	if x, ok = c.coordinates(t); !ok || c.state.steps == nil {
+		return x, ok
+	}
+	var sample []float64
+	if json.Unmarshal([]byte(t.SystemAttrs[cmaSampleKey]), &sample) != nil || len(sample) != len(x) {
+		return x, true // of another program: the values alone
+	}
+	for i, name := range c.names {
+		if c.place(i, sample[i]) == t.Params[name].Value {
+			x[i] = sample[i]
+		}
+	}
+	return x, true
+}
+
+// begin sets up the state for parameters that are not yet told of.
+func (c *CMAES) begin(names []string, space map[string]Distribution, direction Direction) error {
+	c.names, c.dists, c.ends = names, nil, nil
+	var steps []float64
+	for _, name := range names {
+		dist := space[name]
+		low, high := bounds(dist)
+		step := 0.0
+		if c.Margin { // steps are the margin's business: no half ones at the ends
+			low, high, step = unstepped(dist)
+		}
+		c.dists, c.ends, steps = append(c.dists, dist), append(c.ends, [2]float64{low, high}), append(steps, step/(high-low))
+	}
+	d := len(names)
 	mean, sigma, cov := make([]float64, d), c.Sigma, identity(d)
 	for i := range mean {
 		mean[i] = 0.5
 	}
 	if len(c.WarmStart) > 0 {
-		if m, s, v, ok := c.warm(direction); ok {
-			mean, sigma, cov = m, s, v
+		var err error
+		if mean, sigma, cov, err = c.warm(direction); err != nil {
+			return err
 		}
 	}
-	s := newCMA(mean, sigma, cov, c.Population)
-	s.separable = c.Separable
-	if c.Margin {
-		s.cells = make([]float64, d)
-		for i, dist := range c.dists {
-			low, high := bounds(dist)
-			switch x := dist.(type) {
-			case Int:
-				if !x.Log {
-					s.cells[i] = float64(x.Step) / (high - low)
-				}
-			case Float:
-				s.cells[i] = x.Step / (high - low)
-			}
-		}
+	c.state = newCMA(mean, sigma, cov, c.Population, c.Separable)
+	if slices.Max(steps) > 0 {
+		c.state.steps = steps
 	}
-	return s
+	return nil
+}
+
+// unstepped is a numeric range on its scale, and its step; 0 where it is a
+// logarithmic or a continuous one.
+func unstepped(dist Distribution) (low, high, step float64) {
+	switch d := dist.(type) {
+	case Float:
+		low, high, step = d.Low, d.High, d.Step
+	case Int:
+		low, high, step = float64(d.Low), float64(d.High), float64(d.Step)
+	}
+	if isLog(dist) {
+		return math.Log(low), math.Log(high), 0
+	}
+	return low, high, step
 }
 
 // warm fits a normal distribution to the best tenth of the trials to start from.
-func (c *CMAES) warm(direction Direction) (mean []float64, sigma float64, cov []float64, ok bool) {
+func (c *CMAES) warm(direction Direction) (mean []float64, sigma float64, cov []float64, err error) {
 	const share, alpha = 0.1, 0.1
-	trials := slices.DeleteFunc(slices.Clone(c.WarmStart), func(t *Trial) bool { return t.State != Complete || len(t.Values) == 0 })
+	trials := slices.DeleteFunc(slices.Clone(c.WarmStart), func(t *Trial) bool {
+		_, has := c.coordinates(t)
+		return !has || t.State != Complete || len(t.Values) == 0
+	})
+	if len(trials) == 0 {
+		return nil, 0, nil, errors.New("tune: CMA-ES: no trial to start from is complete and has every parameter")
+	}
 	slices.SortStableFunc(trials, func(a, b *Trial) int {
 		return cmp.Compare(direction.loss(a.Values[0]), direction.loss(b.Values[0]))
 	})
 	var top [][]float64
-	for _, t := range trials[:int(math.Ceil(share*float64(len(trials))))] {
-		if x, has := c.coordinates(t); has {
-			top = append(top, x)
-		}
+	for _, t := range trials[:max(int(share*float64(len(trials))), 1)] {
+		x, _ := c.coordinates(t)
+		top = append(top, x)
 	}
 	d := len(c.names)
-	if len(top) == 0 {
-		return nil, 0, nil, false
-	}
 	mean, cov = make([]float64, d), make([]float64, d*d)
 	for _, x := range top {
 		for i := range x {
@@ -172,7 +234,7 @@ func (c *CMAES) warm(direction Direction) (mean []float64, sigma float64, cov []
 	for i := range cov {
 		cov[i] /= scale
 	}
-	return mean, math.Sqrt(scale), cov, true
+	return mean, math.Sqrt(scale), cov, nil
 }
 
 // catchUp takes in all generations that are complete in the study.
@@ -185,7 +247,7 @@ func (c *CMAES) catchUp(v *View) {
 			if t.State != Complete || t.SystemAttrs[cmaKey] != want || len(losses) == c.state.population {
 				continue
 			}
-			if x, ok := c.coordinates(t); ok {
+			if x, ok := c.told(t); ok {
 				xs, losses = append(xs, x), append(losses, penalised(v, t))
 			}
 		}
@@ -216,7 +278,7 @@ func (c *CMAES) restart() {
 	for i := range mean {
 		mean[i] = rng.float()
 	}
-	s := newCMA(mean, c.Sigma, identity(len(mean)), 2*old.population)
-	s.separable, s.cells, s.generation = old.separable, old.cells, old.generation
+	s := newCMA(mean, c.Sigma, identity(len(mean)), 2*old.population, c.Separable)
+	s.steps, s.generation = old.steps, old.generation
 	c.state = s
 }

@@ -38,14 +38,19 @@ func golden(t *testing.T, program, script, count, file string) string {
 func TestParitySuggestions(t *testing.T) {
 	programs := Pythons(t)
 	t.Run("5.0.0", func(t *testing.T) {
-		runCases(t, golden(t, programs[0], "suggestions.py", "50", "suggestions-5.0.0.bin.gz"), casesOfOptuna5())
+		runCases(t, golden(t, programs[0], "suggestions.py", "50", "suggestions-5.0.0.bin.gz"), goldenTrials, casesOfOptuna5())
 	})
 	t.Run("4.9.0", func(t *testing.T) {
 		if len(programs) < 2 {
 			t.Skip("WILDTRAIN_OPTUNA names one Python only")
 		}
-		runCases(t, golden(t, programs[1], "suggestions.py", "50", "suggestions-4.9.0.bin.gz"), casesOfOptuna4())
+		runCases(t, golden(t, programs[1], "suggestions.py", "50", "suggestions-4.9.0.bin.gz"), goldenTrials, casesOfOptuna4())
 	})
+}
+
+// TestParityCMAES compares 50 seeds of 120 trials with Optuna's CmaEsSampler.
+func TestParityCMAES(t *testing.T) {
+	runCases(t, golden(t, Pythons(t)[0], "suggestions_cmaes.py", "50", "suggestions-cmaes.bin.gz"), 2*goldenTrials, casesOfCMAES())
 }
 
 // TestParityDecisions compares every pruner on 1,000 random tables.

@@ -18,13 +18,14 @@ import (
 // suggestion is compared, then replaced by Optuna's, so that every one is asked
 // on Optuna's own history.
 
-const goldenTrials = 60
+const goldenTrials = 60 // suggestions-cmaes.bin.gz has 120
 
 // replay checks one case against the numbers of a golden file.
 type replay struct {
-	t     *testing.T
-	want  []float64
-	worst float64
+	t      *testing.T
+	want   []float64
+	trials int // of a study
+	worst  float64
 }
 
 func readGolden(t *testing.T, name string) []float64 {
@@ -124,12 +125,12 @@ func (r *replay) tell(s *Study, l *Live, state State, values ...float64) {
 	require.NoError(r.t, s.Tell(context.Background(), l, state, values...))
 }
 
-func (r *replay) plain(s *Study, space func(*Live) []float64, loss func([]float64) float64) {
+func (r *replay) plain(s *Study, trials int, space func(*Live) []float64, loss func([]float64) float64) {
 	sign := float64(1)
 	if s.Directions()[0] == Maximize {
 		sign = -1
 	}
-	for range goldenTrials {
+	for range trials {
 		l := r.begin(s)
 		p := space(l)
 		r.tell(s, l, Complete, sign*loss(p))
@@ -137,7 +138,7 @@ func (r *replay) plain(s *Study, space func(*Live) []float64, loss func([]float6
 }
 
 func (r *replay) pruned(s *Study) {
-	for i := range goldenTrials {
+	for i := range r.trials {
 		l := r.begin(s)
 		v := mixedLoss(r.mixed(l))
 		switch {
@@ -161,7 +162,7 @@ func (r *replay) pruned(s *Study) {
 }
 
 func (r *replay) constrained(s *Study) {
-	for range goldenTrials {
+	for range r.trials {
 		l := r.begin(s)
 		p := r.mixed(l)
 		require.NoError(r.t, l.SetConstraint(context.Background(), "sum", p[0]+p[2]-4))
@@ -176,7 +177,7 @@ func (r *replay) liar(s *Study) {
 		p []float64
 	}
 	var queue []asked
-	for range goldenTrials {
+	for range r.trials {
 		l := r.begin(s)
 		p := r.mixed(l)
 		if queue = append(queue, asked{l, p}); len(queue) == 3 {
@@ -188,7 +189,7 @@ func (r *replay) liar(s *Study) {
 }
 
 func (r *replay) several(s *Study) {
-	for range goldenTrials {
+	for range r.trials {
 		l := r.begin(s)
 		p := r.mixed(l)
 		values := []float64{mixedLoss(p), sum(sq(p[0]+2, 1), p[5]), p[2]*0.5 - p[3]}
@@ -201,7 +202,7 @@ func directionsOf(seed int) []Direction {
 }
 
 func TestSuggestionsOfOptuna5(t *testing.T) {
-	runCases(t, "testdata/suggestions-5.0.0.bin.gz", casesOfOptuna5())
+	runCases(t, "testdata/suggestions-5.0.0.bin.gz", goldenTrials, casesOfOptuna5())
 }
 
 // casesOfOptuna5 are those of testdata/suggestions.py, in its order.
@@ -216,8 +217,8 @@ func casesOfOptuna5() []goldenCase {
 	}
 	plain := with(func(*TPE) {})
 	one := func(int) []Direction { return []Direction{Minimize} }
-	mixed := func(r *replay, s *Study) { r.plain(s, r.mixed, mixedLoss) }
-	conditional := func(r *replay, s *Study) { r.plain(s, r.conditional, conditionalLoss) }
+	mixed := func(r *replay, s *Study) { r.plain(s, r.trials, r.mixed, mixedLoss) }
+	conditional := func(r *replay, s *Study) { r.plain(s, r.trials, r.conditional, conditionalLoss) }
 	return []goldenCase{
 		{"random", func(seed int) Sampler { return NewRandom(uint64(seed)) }, one, mixed},
 		{"default", plain, func(seed int) []Direction { return []Direction{Minimize + Direction(seed%2)} }, mixed},
@@ -233,13 +234,13 @@ func casesOfOptuna5() []goldenCase {
 }
 
 func TestSuggestionsOfOptuna4(t *testing.T) {
-	runCases(t, "testdata/suggestions-4.9.0.bin.gz", casesOfOptuna4())
+	runCases(t, "testdata/suggestions-4.9.0.bin.gz", goldenTrials, casesOfOptuna4())
 }
 
 func casesOfOptuna4() []goldenCase {
 	yes := true
 	one := func(int) []Direction { return []Direction{Minimize} }
-	mixed := func(r *replay, s *Study) { r.plain(s, r.mixed, mixedLoss) }
+	mixed := func(r *replay, s *Study) { r.plain(s, r.trials, r.mixed, mixedLoss) }
 	plain := func(seed int) Sampler { return NewTPE4(uint64(seed)) }
 	return []goldenCase{
 		{"default", plain, one, mixed},
@@ -252,6 +253,62 @@ func casesOfOptuna4() []goldenCase {
 	}
 }
 
+// TestSuggestionsOfCMAES compares with Optuna's CmaEsSampler.
+func TestSuggestionsOfCMAES(t *testing.T) {
+	runCases(t, "testdata/suggestions-cmaes.bin.gz", 2*goldenTrials, casesOfCMAES())
+}
+
+// casesOfCMAES are those of testdata/suggestions_cmaes.py, in its order.
+func casesOfCMAES() []goldenCase {
+	with := func(f func(*CMAES)) func(seed int) Sampler {
+		return func(seed int) Sampler {
+			s := NewCMAES(uint64(seed))
+			s.Margin, s.Restart = false, false
+			f(s)
+			return s
+		}
+	}
+	plain := with(func(*CMAES) {})
+	one := func(int) []Direction { return []Direction{Minimize} }
+	either := func(seed int) []Direction { return []Direction{Minimize + Direction(seed%2)} }
+	mixed := func(r *replay, s *Study) { r.plain(s, r.trials, r.mixed, mixedLoss) }
+	return []goldenCase{
+		{"valley", plain, one, func(r *replay, s *Study) { r.plain(s, r.trials, r.valley, rosenbrock) }},
+		{"mixed", plain, either, mixed},
+		{"margin", with(func(s *CMAES) { s.Margin = true }), either, mixed},
+		{"separable", with(func(s *CMAES) { s.Separable = true }), either, mixed},
+		{"warm start", plain, one, (*replay).warm},
+	}
+}
+
+func (r *replay) valley(l *Live) []float64 {
+	out := make([]float64, 5)
+	for i := range out {
+		out[i] = r.ask(l, fmt.Sprint("x", i), float(-5, 5, false, 0))
+	}
+	return out
+}
+
+func rosenbrock(x []float64) float64 {
+	terms := []float64{0}
+	for i := range len(x) - 1 {
+		terms = append(terms, sum(sq(x[i+1]-float64(x[i]*x[i]), 100), sq(x[i]-1, 1)))
+	}
+	return sum(terms...)
+}
+
+// warm has a random search first.
+func (r *replay) warm(s *Study) {
+	const source = 70
+	sampler := s.options.Sampler.(*CMAES)
+	random := r.study(NewRandom(sampler.seed), Minimize)
+	r.plain(random, source, r.mixed, mixedLoss)
+	v, err := random.View(context.Background())
+	require.NoError(r.t, err)
+	sampler.WarmStart = v.Trials
+	r.plain(s, r.trials-source, r.mixed, mixedLoss)
+}
+
 type goldenCase struct {
 	name       string
 	sampler    func(seed int) Sampler
@@ -259,22 +316,25 @@ type goldenCase struct {
 	run        func(*replay, *Study)
 }
 
-func runCases(t *testing.T, file string, cases []goldenCase) {
+func runCases(t *testing.T, file string, trials int, cases []goldenCase) {
 	want := readGolden(t, file)
 	params := func(c goldenCase) int {
-		if c.name == "conditional" || c.name == "group" {
+		switch c.name {
+		case "conditional", "group":
 			return 3
+		case "valley":
+			return 5
 		}
 		return 6
 	}
 	each := 0
 	for _, c := range cases {
-		each += params(c) * goldenTrials
+		each += params(c) * trials
 	}
 	seeds := len(want) / each
 	require.Greater(t, seeds, 1)
 	for _, c := range cases {
-		size := params(c) * goldenTrials
+		size := params(c) * trials
 		part := want[:size*seeds]
 		want = want[size*seeds:]
 		t.Run(c.name, func(t *testing.T) {
@@ -284,7 +344,7 @@ func runCases(t *testing.T, file string, cases []goldenCase) {
 					break
 				}
 				t.Run(fmt.Sprint(seed), func(t *testing.T) {
-					r := &replay{t: t, want: part[seed*size : (seed+1)*size]}
+					r := &replay{t: t, want: part[seed*size : (seed+1)*size], trials: trials}
 					c.run(r, r.study(c.sampler(seed), c.directions(seed)...))
 					require.Empty(t, r.want)
 					worst = max(worst, r.worst)

@@ -67,9 +67,9 @@ def ask(study, space=mixed):
     return t, space(t)
 
 
-def plain(study, space, f, out, seed):
+def plain(study, space, f, out, trials=TRIALS):
     sign = -1.0 if study.directions[0] == optuna.study.StudyDirection.MAXIMIZE else 1.0
-    for _ in range(TRIALS):
+    for _ in range(trials):
         t, p = ask(study, space)
         out += p
         study.tell(t, sign * f(p))
@@ -127,11 +127,11 @@ def main():
     single = lambda seed: {"direction": ["minimize", "maximize"][seed % 2]}
     one = lambda seed: {"direction": "minimize"}
     cases = [
-        ("random", lambda s: S.RandomSampler(seed=s), one, lambda st, o, s: plain(st, mixed, loss, o, s)),
-        ("default", lambda s: TPE(seed=s), single, lambda st, o, s: plain(st, mixed, loss, o, s)),
-        ("separate", lambda s: TPE(seed=s, multivariate=False, constant_liar=False), one, lambda st, o, s: plain(st, mixed, loss, o, s)),
-        ("conditional", lambda s: TPE(seed=s), one, lambda st, o, s: plain(st, conditional, conditional_loss, o, s)),
-        ("group", lambda s: TPE(seed=s, multivariate=True, group=True), one, lambda st, o, s: plain(st, conditional, conditional_loss, o, s)),
+        ("random", lambda s: S.RandomSampler(seed=s), one, lambda st, o, s: plain(st, mixed, loss, o)),
+        ("default", lambda s: TPE(seed=s), single, lambda st, o, s: plain(st, mixed, loss, o)),
+        ("separate", lambda s: TPE(seed=s, multivariate=False, constant_liar=False), one, lambda st, o, s: plain(st, mixed, loss, o)),
+        ("conditional", lambda s: TPE(seed=s), one, lambda st, o, s: plain(st, conditional, conditional_loss, o)),
+        ("group", lambda s: TPE(seed=s, multivariate=True, group=True), one, lambda st, o, s: plain(st, conditional, conditional_loss, o)),
         ("pruned", lambda s: TPE(seed=s), one, pruned),
         ("constrained", lambda s: TPE(seed=s), one, constrained),
         ("liar", lambda s: TPE(seed=s), one, liar),
@@ -140,8 +140,8 @@ def main():
     ]
     if not new:
         cases = [
-            ("default", lambda s: TPE(seed=s), one, lambda st, o, s: plain(st, mixed, loss, o, s)),
-            ("multivariate", lambda s: TPE(seed=s, multivariate=True), one, lambda st, o, s: plain(st, mixed, loss, o, s)),
+            ("default", lambda s: TPE(seed=s), one, lambda st, o, s: plain(st, mixed, loss, o)),
+            ("multivariate", lambda s: TPE(seed=s, multivariate=True), one, lambda st, o, s: plain(st, mixed, loss, o)),
             ("several", lambda s: TPE(seed=s), directions, several),
         ]
     out = []
@@ -149,9 +149,14 @@ def main():
         for seed in range(SEEDS):
             run(optuna.create_study(sampler=sampler(seed), **how(seed)), out, seed)
         print(name, len(out), flush=True)
-    path = os.path.join(OUT, f"suggestions-{optuna.__version__}.bin.gz")
+    write(out, f"suggestions-{optuna.__version__}.bin.gz")
+
+
+def write(out, name):
+    path = os.path.join(OUT, name)
     with open(path, "wb") as raw, gzip.GzipFile("", "wb", 9, raw, mtime=0) as f:
         f.write(struct.pack(f"<{len(out)}d", *out))
 
 
-main()
+if __name__ == "__main__":
+    main()
