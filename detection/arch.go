@@ -37,6 +37,12 @@ type Architecture struct {
 	Rows         []Row
 }
 
+// heads are the modules that an architecture can end in.
+var heads = []string{"Detect", "Segment"}
+
+// Masks reports whether objects are found with their masks.
+func (a *Architecture) Masks() bool { return a.Rows[len(a.Rows)-1].Module == "Segment" }
+
 // sizes are the scales that every family ships in.
 const sizes = "nsmlx"
 
@@ -45,8 +51,8 @@ var families = []struct {
 	name     string
 	variants []string
 }{
-	{"yolov8", []string{"", "-p2", "-p6"}},
-	{"yolo11", []string{""}},
+	{"yolov8", []string{"", "-p2", "-p6", "-seg"}},
+	{"yolo11", []string{"", "-seg"}},
 	{"yolo12", []string{""}},
 	{"yolo26", []string{"", "-p2", "-p6"}},
 }
@@ -157,8 +163,11 @@ func ParseArchitecture(file string, data []byte, scale string) (*Architecture, e
 			return nil, err
 		}
 	}
-	if n := len(a.Rows); n == 0 || a.Rows[n-1].Module != "Detect" {
-		return nil, doc.Errorf(file, "the last row of head must be Detect")
+	if n := len(a.Rows); n == 0 || !slices.Contains(heads, a.Rows[n-1].Module) {
+		return nil, doc.Errorf(file, "the last row of head must be one of %s", strings.Join(heads, ", "))
+	}
+	if a.EndToEnd && a.Masks() {
+		return nil, doc.Errorf(file, "end2end: a Segment head has no one-to-one branches")
 	}
 	return a, nil
 }

@@ -49,6 +49,7 @@ type truth struct {
 	image int32
 	class int32
 	box   [4]float32
+	mask  *wildtrain.Mask
 }
 
 // cell is one anchor that lies in at least one object.
@@ -85,7 +86,7 @@ func truths(samples []wildtrain.Sample) []truth {
 			if o.Crowd || o.Box.Width() <= 0 || o.Box.Height() <= 0 || !o.Box.Finite() {
 				continue
 			}
-			out = append(out, truth{image: int32(i), class: int32(o.Class),
+			out = append(out, truth{image: int32(i), class: int32(o.Class), mask: o.Mask,
 				box: [4]float32{float32(o.Box.X1), float32(o.Box.Y1), float32(o.Box.X2), float32(o.Box.Y2)}})
 		}
 	}

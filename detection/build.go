@@ -55,16 +55,16 @@ func (r *rowArgs) bool(i int, missing bool) bool {
 	return v
 }
 
-// channels is argument 0, scaled by width.
-func (r *rowArgs) channels() int64 {
-	if len(r.row.Args) == 0 {
+// channels is argument i, scaled by width.
+func (r *rowArgs) channels(i int) int64 {
+	if len(r.row.Args) <= i {
 		r.err = r.a.errorf(r.row, "the number of channels is missing")
 		return 8
 	}
-	c := r.number(0, 0)
+	c := r.number(i, 0)
 	if c < 1 || c > 1<<16 {
 		if r.err == nil {
-			r.err = r.a.errorf(r.row, "%q channels", r.row.Args[0])
+			r.err = r.a.errorf(r.row, "%q channels", r.row.Args[i])
 		}
 		return 8
 	}
@@ -117,33 +117,33 @@ func (net *network) layer(b *nn.Builder, r *rowArgs, n *node, classes int64) {
 	n.stride, n.out = stride, in
 	switch r.row.Module {
 	case "Conv":
-		n.out = r.channels()
+		n.out = r.channels(0)
 		step := max(r.int(2, 1), 1)
 		n.stride *= step
 		n.module = block.NewConv(b, block.ConvConfig{In: in, Out: n.out, Kernel: r.int(1, 1), Stride: step})
 	case "C2f":
-		n.out = r.channels()
+		n.out = r.channels(0)
 		n.module = block.NewC2f(b, in, n.out, r.repeats(), r.bool(1, false), 0.5)
 	case "C3":
-		n.out = r.channels()
+		n.out = r.channels(0)
 		n.module = block.NewC3(b, in, n.out, r.repeats(), r.bool(1, true), 0.5, 1, 3)
 	case "C2":
-		n.out = r.channels()
+		n.out = r.channels(0)
 		n.module = block.NewC2(b, in, n.out, r.repeats(), r.bool(1, true), 0.5)
 	case "C3k2":
-		n.out = r.channels()
+		n.out = r.channels(0)
 		n.module = r.c3k2(b, in, n.out)
 	case "A2C2f":
-		n.out = r.channels()
+		n.out = r.channels(0)
 		n.module = r.a2c2f(b, in, n.out)
 	case "SPPF":
-		n.out = r.channels()
+		n.out = r.channels(0)
 		// a row that tells the number of pools is of the later, linear form
 		n.module = block.NewSPPF(b, block.SPPFConfig{
 			In: in, Out: n.out, Kernel: r.int(1, 5), Pools: r.int(2, 3), Linear: len(r.row.Args) > 2, Shortcut: r.bool(3, false),
 		})
 	case "C2PSA":
-		n.out = r.channels()
+		n.out = r.channels(0)
 		if n.out != in {
 			r.err = r.a.errorf(r.row, "%d channels in and %d out must be equal", in, n.out)
 			return
@@ -163,10 +163,10 @@ func (net *network) layer(b *nn.Builder, r *rowArgs, n *node, classes int64) {
 		n.module = nn.MaxPool2d{Kernel: k, Stride: step, Padding: r.int(2, 0)}
 	case "Concat":
 		net.concat(r, n)
-	case "Detect":
+	case "Detect", "Segment":
 		net.detect(b, r, n, classes)
 	default:
-		r.err = r.a.errorf(r.row, "unknown module: known are Conv, C2, C2f, C3, C3k2, A2C2f, SPPF, C2PSA, Upsample, MaxPool2d, Concat, Detect")
+		r.err = r.a.errorf(r.row, "unknown module: known are Conv, C2, C2f, C3, C3k2, A2C2f, SPPF, C2PSA, Upsample, MaxPool2d, Concat, Detect, Segment")
 	}
 }
 
@@ -215,9 +215,13 @@ func (net *network) detect(b *nn.Builder, r *rowArgs, n *node, classes int64) {
 		channels = append(channels, net.nodes[f].out)
 		strides = append(strides, net.nodes[f].stride)
 	}
-	net.head = newHead(b, headConfig{
-		channels: channels, strides: strides, classes: classes, regMax: r.a.RegMax, modern: r.a.modern(), endToEnd: r.a.EndToEnd,
-	})
+	c := headConfig{channels: channels, strides: strides, classes: classes, regMax: r.a.RegMax, modern: r.a.modern(), endToEnd: r.a.EndToEnd}
+	if r.row.Module == "Segment" {
+		r.segment(&c)
+	}
+	if r.err == nil {
+		net.head = newHead(b, c)
+	}
 }
 
 // stride is the coarsest of the head's: input sides must be multiples of it.
@@ -229,30 +233,37 @@ func (net *network) stride() int64 {
 	return s
 }
 
-// forward returns the raw head outputs, one (N, 4·reg_max+nc, h, w) per level, of
-// the branches that learn every anchor of an object.
-func (net *network) forward(x *torch.Tensor) []*torch.Tensor {
-	many, _ := net.outputs(x, true, false)
-	return many
+// forward returns the raw head outputs by level of the branches that learn every
+// anchor of an object.
+func (net *network) forward(x *torch.Tensor) []*torch.Tensor { return net.outputs(x, true, false).many }
+
+// rawOutputs are what a head says of images: of either kind of branches, nil for
+// those that were not asked for or are not there, one (N, 4·reg_max+nc+masks, h, w)
+// per level; and the prototypes of masks (N, masks, H, W), nil without.
+type rawOutputs struct {
+	many, one []*torch.Tensor
+	protos    *torch.Tensor
 }
 
-// outputs returns the raw outputs of either kind of branches, nil for those that
-// are not wanted or not there. The one-to-one branches learn for themselves: their
+// outputs runs the network. The one-to-one branches learn for themselves: their
 // gradient ends at the head (YOLO26), so that it does not disturb the network.
-func (net *network) outputs(x *torch.Tensor, wantMany, wantOne bool) (many, one []*torch.Tensor) {
+func (net *network) outputs(x *torch.Tensor, wantMany, wantOne bool) (out rawOutputs) {
 	maps := net.features(x)
 	if wantMany {
-		many = net.head.many.forward(maps)
+		out.many = net.head.many.forward(maps)
+	}
+	if wantMany && net.head.proto != nil {
+		out.protos = net.head.proto.Forward(maps[0])
 	}
 	if wantOne && net.head.one != nil {
 		apart := make([]*torch.Tensor, len(maps))
 		for i, m := range maps {
 			apart[i] = m.Detach()
 		}
-		one = net.head.one.forward(apart)
+		out.one = net.head.one.forward(apart)
 	}
 	free(maps)
-	return many, one
+	return out
 }
 
 // features returns the maps that the head reads. Outputs of rows are freed after

@@ -135,7 +135,7 @@ func unordered(a, b []float32) float64 {
 func TestForwardEqualsPeer(t *testing.T) {
 	files, err := filepath.Glob(filepath.Join(goldens, "forward", "*.safetensors"))
 	require.NoError(t, err)
-	require.Len(t, files, 11)
+	require.Len(t, files, 13)
 	for _, file := range files {
 		name := strings.TrimSuffix(filepath.Base(file), ".safetensors")
 		t.Run(name, func(t *testing.T) {

@@ -15,21 +15,25 @@ type Head struct {
 	Strides []int64
 	Classes int64
 	RegMax  int64
+	Masks   int64 // coefficients of the mask of each anchor's object; 0 for heads that find boxes only
 	many    *branches
 	one     *branches     // nil for heads that need suppression
 	bins    *torch.Tensor // 0, 1, …, regMax−1 as a kernel (1, regMax, 1, 1); nil for regMax 1
+	proto   nn.Module     // from the finest level to the prototypes of masks; nil without
 }
 
 // branches are, per level, the box branch cv2, which gives regMax bins for each of
 // the four edges (distances from the anchor point in cells, as distributions; for
-// one bin the distance itself), and the class branch cv3, one logit per class.
-type branches struct{ cv2, cv3 []nn.Module }
+// one bin the distance itself), and the class branch cv3, one logit per class; of
+// segmentation heads also cv4, the coefficients of masks.
+type branches struct{ cv2, cv3, cv4 []nn.Module }
 
 // headConfig describes a head over levels of the given channels and strides.
 type headConfig struct {
 	channels, strides []int64
 	classes, regMax   int64
 	modern, endToEnd  bool
+	masks, protos     int64 // coefficients of masks, 0 for none; channels in which their prototypes are made
 }
 
 // The constants of the head's first biases.
@@ -42,13 +46,17 @@ const (
 const maxClassWidth = 4096
 
 func newHead(b *nn.Builder, c headConfig) *Head {
-	h := &Head{Strides: c.strides, Classes: c.classes, RegMax: c.regMax}
+	h := &Head{Strides: c.strides, Classes: c.classes, RegMax: c.regMax, Masks: c.masks}
 	h.many = newBranches(b.Sub("cv2"), b.Sub("cv3"), c)
 	if c.regMax > 1 {
 		h.bins = b.Sub("dfl").Sub("conv").Constant("weight", arange, 1, c.regMax, 1, 1)
 	}
 	if c.endToEnd {
 		h.one = newBranches(b.Twin("one2one_cv2", "cv2"), b.Twin("one2one_cv3", "cv3"), c)
+	}
+	if h.Masks > 0 {
+		h.proto = newPrototypes(b.Sub("proto"), c)
+		h.many.cv4 = newCoefficients(b.Sub("cv4"), c)
 	}
 	return h
 }
@@ -121,12 +129,16 @@ func arange(t *torch.Tensor) error {
 	return t.CopyFrom(torch.Of(root, v, t.Shape()...))
 }
 
-// forward maps the levels' features to (N, 4·regMax+nc, h, w) each.
+// forward maps the levels' features to (N, 4·regMax+nc+masks, h, w) each.
 func (b *branches) forward(in []*torch.Tensor) []*torch.Tensor {
 	out := make([]*torch.Tensor, len(in))
 	for i, x := range in {
 		out[i] = x.Sub(func() *torch.Tensor {
-			return torch.Cat([]*torch.Tensor{b.cv2[i].Forward(x), b.cv3[i].Forward(x)}, 1)
+			parts := []*torch.Tensor{b.cv2[i].Forward(x), b.cv3[i].Forward(x)}
+			if b.cv4 != nil {
+				parts = append(parts, b.cv4[i].Forward(x))
+			}
+			return torch.Cat(parts, 1)
 		})
 	}
 	return out
@@ -164,8 +176,8 @@ func anchors(grids []grid) (points, strides []float32, count int64) {
 	return points, strides, count
 }
 
-// decode turns raw levels into (N, 4+nc, A): boxes as centre and size in input
-// pixels, then class probabilities.
+// decode turns raw levels into (N, 4+nc+masks, A): boxes as centre and size in
+// input pixels, then class probabilities, then coefficients of masks as they are.
 func (h *Head) decode(levels []*torch.Tensor) *torch.Tensor {
 	s := levels[0].Scope()
 	points, strides, count := anchors(h.grids(levels))
@@ -183,7 +195,11 @@ func (h *Head) decode(levels []*torch.Tensor) *torch.Tensor {
 		stride := torch.Of(s, strides, 1, 1, count)
 		xy := x1y1.Add(x2y2).MulScalar(0.5).Mul(stride)
 		wh := x2y2.Minus(x1y1).Mul(stride)
-		return torch.Cat([]*torch.Tensor{xy, wh, all.Narrow(1, 4*h.RegMax, h.Classes).Sigmoid()}, 1)
+		parts := []*torch.Tensor{xy, wh, all.Narrow(1, 4*h.RegMax, h.Classes).Sigmoid()}
+		if h.Masks > 0 {
+			parts = append(parts, all.Narrow(1, 4*h.RegMax+h.Classes, h.Masks))
+		}
+		return torch.Cat(parts, 1)
 	})
 }
 

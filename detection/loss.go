@@ -3,6 +3,7 @@ package detection
 import (
 	"fmt"
 	"math"
+	"slices"
 
 	"github.com/wildtrain/sdk/torch"
 	"github.com/wildtrain/sdk/torch/vision"
@@ -11,7 +12,7 @@ import (
 
 // LossGains weight the parts of the loss.
 type LossGains struct {
-	Box float64 // 1 − CIoU
+	Box float64 // 1 − CIoU, and the loss of masks
 	Cls float64 // binary cross entropy of all anchors and classes
 	DFL float64 // distribution focal loss of the box edges; without distributions, their L1 loss
 
@@ -65,15 +66,19 @@ var (
 )
 
 func (h *Head) lossNames() []string {
-	if h.RegMax > 1 {
-		return lossNames
+	names := lossNames
+	if h.RegMax == 1 {
+		names = l1LossNames
 	}
-	return l1LossNames
+	if h.Masks > 0 {
+		names = append(slices.Clone(names), "seg_loss")
+	}
+	return names
 }
 
 // lossOutcome is a loss and what it was divided by.
 type lossOutcome struct {
-	packed *torch.Tensor // sum, box, cls, dfl or l1, each times its gain and per unit of target score
+	packed *torch.Tensor // sum, box, cls, dfl or l1, each times its gain and per unit of target score; then masks, per positive
 	norm   float64       // Σ target score, at least 1
 }
 
@@ -83,7 +88,7 @@ type lossOutcome struct {
 // gathered, decoded and compared: the cost grows with the objects, not with the
 // image. The class loss over all anchors, Σ BCE(x, t), is Σ softplus(x) − Σ x·t,
 // and t is zero but at the positives.
-func (h *Head) loss(levels []*torch.Tensor, samples []wildtrain.Sample, a Assigner, g LossGains) (lossOutcome, error) {
+func (h *Head) loss(levels []*torch.Tensor, protos *torch.Tensor, samples []wildtrain.Sample, a Assigner, g LossGains) (lossOutcome, error) {
 	s := levels[0].Scope()
 	grids := h.grids(levels)
 	ts := truths(samples)
@@ -91,15 +96,19 @@ func (h *Head) loss(levels []*torch.Tensor, samples []wildtrain.Sample, a Assign
 		if int64(t.class) >= h.Classes || t.class < 0 {
 			return lossOutcome{}, fmt.Errorf("detection: loss: sample %s has class %d, the model knows %d", samples[t.image].ID, t.class, h.Classes)
 		}
+		if h.Masks > 0 && t.mask == nil {
+			return lossOutcome{}, fmt.Errorf("detection: loss: an object of sample %s has no mask: masks are learnt from data with outlines (data.masks=true)", samples[t.image].ID)
+		}
 	}
 	cand := a.find(ts, grids, len(samples))
 	background := h.background(levels, g.Classes)
 	zero := s.Zeros(torch.Float)
 	if len(cand.cells) == 0 {
-		cls := background.MulScalar(g.Cls)
-		// the box branch keeps its (zero) gradient, so that every parameter has one
-		box := h.anyBox(levels).MulScalar(0)
-		return lossOutcome{torch.Stack([]*torch.Tensor{cls.Add(box), zero, cls, zero}, 0), 1}, s.Err()
+		parts := []*torch.Tensor{untouched(levels...), background.MulScalar(g.Cls), zero}
+		if h.Masks > 0 {
+			parts = append(parts, untouched(protos))
+		}
+		return lossOutcome{pack(parts), 1}, s.Err()
 	}
 	rows := h.gather(levels, cand.cells)
 	dist := rows.Narrow(1, 0, 4*h.RegMax)
@@ -110,10 +119,36 @@ func (h *Head) loss(levels []*torch.Tensor, samples []wildtrain.Sample, a Assign
 		return lossOutcome{}, err
 	}
 	parts := h.positives(grids[0], pos, ts, cand.cells, dist, boxes, logits, g)
-	cls := background.Minus(parts.hit).MulScalar(g.Cls / parts.norm)
-	box := parts.box.MulScalar(g.Box / parts.norm)
-	edges := parts.edges.MulScalar(g.DFL / parts.norm)
-	return lossOutcome{torch.Stack([]*torch.Tensor{box.Add(cls).Add(edges), box, cls, edges}, 0), parts.norm}, s.Err()
+	told := []*torch.Tensor{
+		parts.box.MulScalar(g.Box / parts.norm), background.Minus(parts.hit).MulScalar(g.Cls / parts.norm), parts.edges.MulScalar(g.DFL / parts.norm),
+	}
+	if h.Masks > 0 {
+		masks, err := maskLoss(protos, rows.Narrow(1, 4*h.RegMax+h.Classes, h.Masks), pos, ts, grids[0])
+		if err != nil {
+			return lossOutcome{}, err
+		}
+		told = append(told, masks.MulScalar(g.Box))
+	}
+	return lossOutcome{pack(told), parts.norm}, s.Err()
+}
+
+// pack puts the sum of the parts of a loss before them.
+func pack(parts []*torch.Tensor) *torch.Tensor {
+	sum := parts[0]
+	for _, p := range parts[1:] {
+		sum = sum.Add(p)
+	}
+	return torch.Stack(append([]*torch.Tensor{sum}, parts...), 0)
+}
+
+// untouched is a zero that depends on all of the outputs: what nothing is learnt
+// from keeps its (zero) gradient, so that every parameter has one.
+func untouched(outputs ...*torch.Tensor) *torch.Tensor {
+	sum := outputs[0].Scope().Zeros(torch.Float)
+	for _, x := range outputs {
+		sum = sum.Add(x.To(torch.Float).Mean().MulScalar(0))
+	}
+	return sum
 }
 
 // background is Σ w·softplus(x) over all class logits, with the weights w of the classes.
@@ -134,21 +169,7 @@ func (h *Head) background(levels []*torch.Tensor, weights []float32) *torch.Tens
 	return sum
 }
 
-// anyBox is a scalar that depends on the whole box branch.
-func (h *Head) anyBox(levels []*torch.Tensor) *torch.Tensor {
-	var sum *torch.Tensor
-	for _, l := range levels {
-		part := l.Narrow(1, 0, 4*h.RegMax).To(torch.Float).Mean()
-		if sum == nil {
-			sum = part
-		} else {
-			sum = sum.Add(part)
-		}
-	}
-	return sum
-}
-
-// gather collects the outputs of cells: (M, 4·regMax+nc), in their order.
+// gather collects the outputs of cells: (M, 4·regMax+nc+masks), in their order.
 func (h *Head) gather(levels []*torch.Tensor, cells []cell) *torch.Tensor {
 	s := levels[0].Scope()
 	order := make([]int64, len(cells)) // place of each cell in the level-wise result

@@ -81,7 +81,7 @@ func TestLossEqualsPeer(t *testing.T) {
 			err := torch.Run(context.Background(), torch.CPU, torch.Training, func(s *torch.Scope) error {
 				levels := lossLevels(s, number, b)
 				samples := lossSamples(floats("%d.targets", number), b)
-				found, err := lossHead(s, b.Classes).loss(levels, samples, DefaultAssigner(), DefaultLossGains())
+				found, err := lossHead(s, b.Classes).loss(levels, nil, samples, DefaultAssigner(), DefaultLossGains())
 				if err != nil {
 					return err
 				}

@@ -57,7 +57,7 @@ func TestLossOfTheDoubleHeadEqualsPeer(t *testing.T) {
 			m.Schedule(b.Epoch, 100)
 			err := torch.Run(context.Background(), torch.CPU, torch.Training, func(s *torch.Scope) error {
 				levels := map[string][]*torch.Tensor{"one2many": b.levels(t, s, "one2many"), "one2one": b.levels(t, s, "one2one")}
-				found, err := m.loss(levels["one2many"], levels["one2one"], lossSamples(floats("%d.targets", b.Number), b.lossBatch))
+				found, err := m.loss(rawOutputs{many: levels["one2many"], one: levels["one2one"]}, lossSamples(floats("%d.targets", b.Number), b.lossBatch))
 				if err != nil {
 					return err
 				}

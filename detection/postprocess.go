@@ -36,18 +36,18 @@ func EvaluatePostprocess() Postprocess {
 }
 
 // detections picks detections from the decoded output of one image, which holds
-// 4+classes rows of count values: centre, size, class probabilities.
-func (p Postprocess) detections(decoded []float32, classes, count int) []wildtrain.Object {
+// 4+classes rows of count values: centre, size, class probabilities; rows that
+// follow do not matter.
+func (p Postprocess) detections(decoded []float32, classes, count int) []candidate {
 	if p.Suppression == None {
-		found := slices.DeleteFunc(best(decoded, classes, count, p.MaxDet), func(c candidate) bool { return !(c.score > float32(p.Conf)) })
-		return objects(found)
+		return slices.DeleteFunc(best(decoded, classes, count, p.MaxDet), func(c candidate) bool { return !(c.score > float32(p.Conf)) })
 	}
 	found := p.candidates(decoded, classes, count)
 	slices.SortStableFunc(found, func(a, b candidate) int { return cmp.Compare(b.score, a.score) })
 	if p.MaxBoxes > 0 && len(found) > p.MaxBoxes {
 		found = found[:p.MaxBoxes]
 	}
-	return objects(p.suppress(found))
+	return p.suppress(found)
 }
 
 func objects(kept []candidate) []wildtrain.Object {
@@ -99,5 +99,5 @@ func (p Postprocess) candidates(decoded []float32, classes, count int) []candida
 // boxAt is the candidate of one anchor and class.
 func boxAt(decoded []float32, count, anchor int, class int32, score float32) candidate {
 	cx, cy, w, h := decoded[anchor], decoded[count+anchor], decoded[2*count+anchor], decoded[3*count+anchor]
-	return candidate{box: [4]float32{cx - w/2, cy - h/2, cx + w/2, cy + h/2}, area: w * h, score: score, class: class}
+	return candidate{box: [4]float32{cx - w/2, cy - h/2, cx + w/2, cy + h/2}, area: w * h, score: score, class: class, anchor: int32(anchor)}
 }

@@ -1,6 +1,7 @@
 package detection
 
 import (
+	"fmt"
 	"strings"
 
 	"github.com/wildtrain/sdk/torch"
@@ -12,8 +13,12 @@ import (
 // Script implements jit.Scripter: pictures (N, 3, H, W) in 0..1 become (N, 4+nc,
 // anchors), boxes as centre and size in pixels, then class probabilities, before
 // suppression. Batch norm is folded into the convolutions, as Fuse does it: each
-// has a weight and a bias under its own name.
+// has a weight and a bias under its own name. Models with masks, whose prototypes
+// are a second tensor, have no script.
 func (m *YOLO) Script() (jit.Script, error) {
+	if m.Masks() {
+		return jit.Script{}, fmt.Errorf("detection: write %s: %w", m.cfg.Architecture, jit.ErrNone)
+	}
 	if err := m.Fuse(); err != nil {
 		return jit.Script{}, err
 	}
@@ -34,7 +39,6 @@ func (m *YOLO) Script() (jit.Script, error) {
 		tensors = append(tensors, &nn.Entry{Name: e.Name, Tensor: weight}, &nn.Entry{Name: strings.TrimSuffix(e.Name, "weight") + "bias", Tensor: bias})
 	}
 	return jit.Script{Tensors: tensors, Forward: func(images *torch.Tensor) (*torch.Tensor, error) {
-		many, _ := m.net.outputs(images, true, false)
-		return m.net.head.decode(many), nil
+		return m.net.head.decode(m.net.forward(images)), nil
 	}}, nil
 }

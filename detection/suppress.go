@@ -69,6 +69,8 @@ type candidate struct {
 	area  float32
 	score float32
 	class int32
+
+	anchor int32 // by which it was found
 }
 
 // of measures the overlap of two boxes.

@@ -78,7 +78,7 @@ func TestSuppressionIsThePeers(t *testing.T) {
 			if c.method == Hard {
 				p.Conf = 0
 			}
-			got := p.detections(decodedOf(g.Boxes, g.Scores, g.Classes, 3), 3, len(g.Boxes))
+			got := objects(p.detections(decodedOf(g.Boxes, g.Scores, g.Classes, 3), 3, len(g.Boxes)))
 			require.Len(t, got, len(c.want))
 			require.Less(t, len(got), len(g.Boxes), "something is suppressed")
 			for k, w := range c.want {
@@ -89,7 +89,7 @@ func TestSuppressionIsThePeers(t *testing.T) {
 				require.InDelta(t, g.Boxes[i][3], got[k].Box.Y2, 1e-3)
 			}
 			p.MaxDet = 7
-			first := p.detections(decodedOf(g.Boxes, g.Scores, g.Classes, 3), 3, len(g.Boxes))
+			first := objects(p.detections(decodedOf(g.Boxes, g.Scores, g.Classes, 3), 3, len(g.Boxes)))
 			require.Equal(t, got[:7], first)
 		})
 	}

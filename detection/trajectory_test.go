@@ -141,8 +141,7 @@ func (tr *trajectory) step(t *testing.T, m *YOLO, step int) (parts []float64) {
 	n := float64(tr.batch)
 	err := torch.Run(context.Background(), torch.CPU, torch.Training, func(s *torch.Scope) error {
 		x := torch.Of(s, pixels, int64(tr.batch), 3, int64(tr.size), int64(tr.size))
-		many, one := m.net.outputs(x, true, true)
-		found, err := m.loss(many, one, samples)
+		found, err := m.loss(m.net.outputs(x, true, true), samples)
 		if err != nil {
 			return err
 		}

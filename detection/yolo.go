@@ -114,6 +114,9 @@ func (m *YOLO) CarriedClasses() (names []string, ok bool) {
 // Strides returns the cell sizes of the head's levels, in input pixels.
 func (m *YOLO) Strides() []int64 { return slices.Clone(m.net.head.Strides) }
 
+// Masks reports whether the detector learns and predicts masks.
+func (m *YOLO) Masks() bool { return m.net.head.Masks > 0 }
+
 // Describe implements wildtrain.Model.
 func (m *YOLO) Describe() wildtrain.Description { return m.Model.Describe(m.net.stride()) }
 
@@ -189,8 +192,7 @@ func (m *YOLO) TrainStep(ctx context.Context, b *wildtrain.Batch, step wildtrain
 		if err != nil {
 			return nil, err
 		}
-		many, one := m.net.outputs(x, true, true)
-		found, err := m.loss(many, one, b.Samples)
+		found, err := m.loss(m.net.outputs(x, true, true), b.Samples)
 		return found.packed, err
 	})
 }
@@ -198,13 +200,13 @@ func (m *YOLO) TrainStep(ctx context.Context, b *wildtrain.Batch, step wildtrain
 // loss is the loss of the raw outputs. With branches of both kinds the sum is that
 // of both, weighted; the parts are those of the one-to-one branches, the norm that
 // of the others.
-func (m *YOLO) loss(many, one []*torch.Tensor, samples []wildtrain.Sample) (lossOutcome, error) {
+func (m *YOLO) loss(raw rawOutputs, samples []wildtrain.Sample) (lossOutcome, error) {
 	h := m.net.head
-	out, err := h.loss(many, samples, m.cfg.Assigner, m.cfg.Gains)
-	if err != nil || one == nil {
+	out, err := h.loss(raw.many, raw.protos, samples, m.cfg.Assigner, m.cfg.Gains)
+	if err != nil || raw.one == nil {
 		return out, err
 	}
-	single, err := h.loss(one, samples, m.cfg.OneToOne, m.cfg.Gains)
+	single, err := h.loss(raw.one, nil, samples, m.cfg.OneToOne, m.cfg.Gains)
 	if err != nil {
 		return out, err
 	}
@@ -234,9 +236,12 @@ func (m *YOLO) evaluate(ctx context.Context, b *wildtrain.Batch, withLoss bool) 
 		if endToEnd && m.net.head.one == nil {
 			return nil, nil, fmt.Errorf("detection: %s has no head that works without suppression", m.cfg.Architecture)
 		}
-		many, one := m.net.outputs(x, withLoss || !endToEnd, withLoss || endToEnd)
+		if m.cfg.Postprocess.Augment && m.Masks() {
+			return nil, nil, fmt.Errorf("detection: %s draws its masks from one look at a picture: test-time augmentation is for models that find boxes", m.cfg.Architecture)
+		}
+		raw := m.net.outputs(x, withLoss || !endToEnd, withLoss || endToEnd)
 		if withLoss {
-			out, err := m.loss(many, one, b.Samples)
+			out, err := m.loss(raw, b.Samples)
 			if err != nil {
 				return nil, nil, err
 			}
@@ -244,31 +249,43 @@ func (m *YOLO) evaluate(ctx context.Context, b *wildtrain.Batch, withLoss bool) 
 		}
 		var decoded *torch.Tensor
 		if endToEnd {
-			decoded = m.net.head.decode(one)
+			decoded = m.net.head.decode(raw.one)
 		} else {
-			decoded = m.decoded(x, many)
+			decoded = m.decoded(x, raw.many)
 		}
-		preds, err = m.predictions(decoded, b.Samples)
+		preds, err = m.predictions(decoded, raw.protos, b.Samples)
 		return losses, preds, err
 	})
 }
 
-// predictions turns the decoded output (N, 4+nc, A) into detections in original coordinates.
-func (m *YOLO) predictions(decoded *torch.Tensor, samples []wildtrain.Sample) ([]wildtrain.Prediction, error) {
+// predictions turns the decoded output (N, 4+nc+masks, A), and the prototypes of
+// masks where there are some, into detections in original coordinates.
+func (m *YOLO) predictions(decoded, protos *torch.Tensor, samples []wildtrain.Sample) ([]wildtrain.Prediction, error) {
 	shape := decoded.Shape()
 	values := decoded.Float32s(nil)
+	var drawing *sketch
+	if protos != nil {
+		drawing = newSketch(protos, m.net.head.Strides[0]/2)
+	}
 	if err := decoded.Scope().Err(); err != nil {
 		return nil, err
 	}
 	out := make([]wildtrain.Prediction, len(samples))
 	per := int(shape[1] * shape[2])
 	for i := range samples {
-		found := m.cfg.Postprocess.detections(values[i*per:(i+1)*per], len(m.cfg.Classes), int(shape[2]))
-		objects, err := base.Place(found, &samples[i])
+		image := values[i*per : (i+1)*per]
+		kept := m.cfg.Postprocess.detections(image, len(m.cfg.Classes), int(shape[2]))
+		found := objects(kept)
+		if drawing != nil {
+			if err := drawing.masks(i, found, m.coefficients(image, kept), &samples[i]); err != nil {
+				return nil, err
+			}
+		}
+		placed, err := base.Place(found, &samples[i])
 		if err != nil {
 			return nil, err
 		}
-		out[i] = wildtrain.Prediction{ID: samples[i].ID, Objects: objects}
+		out[i] = wildtrain.Prediction{ID: samples[i].ID, Objects: placed}
 	}
 	return out, nil
 }
@@ -278,22 +295,29 @@ func (m *YOLO) predictions(decoded *torch.Tensor, samples []wildtrain.Sample) ([
 // 4·reg_max+nc, h, w: box bins, then class logits) and "decoded" (N, 4+nc,
 // anchors: centre and size in pixels, then class probabilities); of a double
 // head also "one2one_level0", … and "detections" (N, at most 300, 6: corners,
-// probability, class), the end-to-end answer. The tensors belong to s.
+// probability, class), the end-to-end answer; of a segmentation head
+// "mask_coefficients" (N, masks, anchors) and "protos" (N, masks, H, W), whose sum
+// so weighted is the logit of a mask. The tensors belong to s.
 func (m *YOLO) Forward(s *torch.Scope, images *torch.Tensor) (map[string]*torch.Tensor, error) {
 	shape := images.Shape()
 	if stride := m.net.stride(); len(shape) != 4 || shape[1] != 3 || shape[2]%stride != 0 || shape[3]%stride != 0 {
 		return nil, fmt.Errorf("detection: forward: images of shape %v: want (N, 3, H, W) with sides that are multiples of %d", shape, stride)
 	}
-	many, one := m.net.outputs(images, true, true)
-	out := map[string]*torch.Tensor{"decoded": m.net.head.decode(many)}
-	for i, l := range many {
-		out[fmt.Sprintf("level%d", i)] = l
+	h, raw := m.net.head, m.net.outputs(images, true, true)
+	boxes := 4 + h.Classes
+	decoded := h.decode(raw.many)
+	out := map[string]*torch.Tensor{"decoded": decoded.Narrow(1, 0, boxes)}
+	for i, l := range raw.many {
+		out[fmt.Sprintf("level%d", i)] = l.Narrow(1, 0, 4*h.RegMax+h.Classes)
 	}
-	for i, l := range one {
+	for i, l := range raw.one {
 		out[fmt.Sprintf("one2one_level%d", i)] = l
 	}
-	if one != nil {
-		out["detections"] = m.endToEnd(one)
+	if raw.one != nil {
+		out["detections"] = m.endToEnd(raw.one)
+	}
+	if raw.protos != nil {
+		out["mask_coefficients"], out["protos"] = decoded.Narrow(1, boxes, h.Masks), raw.protos
 	}
 	return out, s.Err()
 }

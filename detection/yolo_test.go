@@ -170,9 +170,12 @@ head:
 	require.Len(t, p, 2)
 
 	for broken, want := range map[string]string{
-		"backbone: [[-1, 1, Conv, [64, 3, 2]]]\nhead: [[[5], 1, Detect, [nc]]]":                      "no earlier row 5",
-		"backbone: [[-1, 1, Conv, [64, 3, 2]]]\nhead: [[-1, 1, Conw, [64]], [[0], 1, Detect, [nc]]]": "unknown module",
-		"backbone: [[-1, 1, Conv, [64, 3, 2]]]\nhead: []":                                            "must be Detect",
+		"backbone: [[-1, 1, Conv, [64, 3, 2]]]\nhead: [[[5], 1, Detect, [nc]]]":                          "no earlier row 5",
+		"backbone: [[-1, 1, Conv, [64, 3, 2]]]\nhead: [[-1, 1, Conw, [64]], [[0], 1, Detect, [nc]]]":     "unknown module",
+		"backbone: [[-1, 1, Conv, [64, 3, 2]]]\nhead: []":                                                "must be one of Detect, Segment",
+		"end2end: true\nbackbone: [[-1, 1, Conv, [64, 3, 2]]]\nhead: [[[0], 1, Segment, [nc, 32, 256]]]": "no one-to-one branches",
+		"backbone: [[-1, 1, Conv, [64, 3, 2]]]\nhead: [[[0], 1, Segment, [nc, 0, 256]]]":                 "0 masks",
+		"backbone: [[-1, 1, Conv, [64, 3, 2]]]\nhead: [[[0], 1, Segment, [nc, 32]]]":                     "channels is missing",
 		"backbones: 3": "unknown key",
 		"backbone: [[-1, 1, Conv, [x, 3, 2]]]\nhead: [[[0], 1, Detect, [nc]]]": "not a number",
 	} {
@@ -208,15 +211,15 @@ func TestSuppression(t *testing.T) {
 		0.1, 0.85, 0.2,
 	}
 	p := Postprocess{Conf: 0.3, IoU: 0.5, MaxDet: 10, MaxBoxes: 100}
-	got := p.detections(decoded, 2, 3)
+	got := objects(p.detections(decoded, 2, 3))
 	require.Len(t, got, 3, "classes do not suppress each other")
 	p.Agnostic = true
 	require.Len(t, p.detections(decoded, 2, 3), 2)
 	p = Postprocess{Conf: 0.15, IoU: 0.5, MaxDet: 10, MultiLabel: true}
-	got = p.detections(decoded, 2, 3)
+	got = objects(p.detections(decoded, 2, 3))
 	require.Len(t, got, 4, "the first class loses one, the second keeps both")
 	p.MaxDet = 1
-	got = p.detections(decoded, 2, 3)
+	got = objects(p.detections(decoded, 2, 3))
 	require.Len(t, got, 1)
 	require.InDelta(t, 0.9, got[0].Score, 1e-6)
 	require.Equal(t, wildtrain.Box{X1: 5, Y1: 5, X2: 15, Y2: 15}, got[0].Box)

@@ -24,9 +24,9 @@ from safetensors.torch import save_file
 import rule
 
 HERE = Path(__file__).resolve().parent
-FAMILIES = {"v8": ("", "-p2", "-p6"), "11": ("",), "12": ("",), "26": ("", "-p2", "-p6")}
+FAMILIES = {"v8": ("", "-p2", "-p6", "-seg"), "11": ("", "-seg"), "12": ("",), "26": ("", "-p2", "-p6")}
 MODELS = [f"yolo{family}{size}{variant}" for family, variants in FAMILIES.items() for variant in variants for size in "nsmlx"]
-STORED = ("yolov8n", "yolo11n", "yolo12n", "yolo12l", "yolo26n", "yolov8n-p2", "yolov8n-p6")  # the rest is compared live
+STORED = ("yolov8n", "yolo11n", "yolo12n", "yolo12l", "yolo26n", "yolov8n-p2", "yolov8n-p6", "yolov8n-seg", "yolo11n-seg")  # the rest is compared live
 LISTED = STORED + ("yolo26n-p6",)  # whose keys are listed; the lists of all others by their digest
 DETECTIONS = 300
 
@@ -38,9 +38,10 @@ def versions():
 
 def network(name, classes):
     """The peer's network with its own initialisation."""
-    from ultralytics.nn.tasks import DetectionModel
+    from ultralytics.nn.tasks import DetectionModel, SegmentationModel
 
-    return DetectionModel(f"{name}.yaml", nc=classes, verbose=False)
+    kind = SegmentationModel if name.endswith("-seg") else DetectionModel
+    return kind(f"{name}.yaml", nc=classes, verbose=False)
 
 
 def ruled(net, values=rule.spread):
@@ -70,6 +71,11 @@ def levels(raw, prefix=""):
 def forward(net, x):
     head = net.eval().model[-1]
     decoded, raw = net(x)
+    if "proto" in raw:  # boxes, probabilities and coefficients stand in one tensor
+        (decoded, protos), coefficients = decoded, raw["mask_coefficient"]
+        assert decoded[:, -coefficients.shape[1]:].equal(coefficients)
+        return levels(raw) | {"decoded": decoded[:, :-coefficients.shape[1]].contiguous(),
+                              "mask_coefficients": coefficients.contiguous(), "protos": protos.contiguous()}
     if "one2one" not in raw:
         return levels(raw) | {"decoded": decoded.contiguous()}
     head.end2end = True  # the double head's other answer

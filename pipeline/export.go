@@ -43,8 +43,6 @@ func (e *Env) Export(ctx context.Context, s Settings, format, out string) (*Expo
 	return x, err
 }
 
-var errNoScript = errors.New("it cannot be written as TorchScript: what it computes is more than one tensor of plain operations")
-
 // export also gives the version of libtorch that wrote.
 func (e *Env) export(ctx context.Context, s Settings, out string) (x *Exported, version string, err error) {
 	s.Hardware.Device, s.Hardware.Precision, s.Hardware.ChannelsLast = "cpu", "fp32", "false"
@@ -56,7 +54,7 @@ func (e *Env) export(ctx context.Context, s Settings, out string) (x *Exported, 
 	about := m.Describe()
 	scripter, ok := m.(jit.Scripter)
 	if !ok {
-		return nil, "", fmt.Errorf("pipeline: export %s: %w", about.Architecture, errNoScript)
+		return nil, "", fmt.Errorf("pipeline: export %s: %w", about.Architecture, jit.ErrNone)
 	}
 	script, err := scripter.Script()
 	if err != nil {
@@ -82,7 +80,7 @@ func (e *Env) script(ctx context.Context, dir string) error {
 	s := DefaultSettings()
 	s.Model.Weights, s.Model.Architecture, s.Model.ImageSize = dir, "", 0 // the folder tells
 	x, version, err := e.export(ctx, s, filepath.Join(dir, mlflow.TorchScriptFile))
-	if errors.Is(err, errNoScript) {
+	if errors.Is(err, jit.ErrNone) {
 		e.log().Info(err.Error())
 		return nil
 	}

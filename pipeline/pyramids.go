@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/wildtrain/sdk/config"
+	"github.com/wildtrain/sdk/detection"
 	"github.com/wildtrain/sdk/detection/dense"
 	"github.com/wildtrain/sdk/detection/detr"
 	"github.com/wildtrain/sdk/detection/pyramid"
@@ -128,8 +129,11 @@ func anchorsOf(w wildtrain.State) int {
 
 // learnsMasks tells an architecture that cannot do without outlines.
 func learnsMasks(architecture string) bool {
-	c, err := rcnn.Default(architecture, nil)
-	return err == nil && c.Mask
+	if c, err := rcnn.Default(architecture, nil); err == nil {
+		return c.Mask
+	}
+	a, err := detection.LookupArchitecture(architecture)
+	return err == nil && a.Masks()
 }
 
 // backboneOf is the classifier whose weights a detector can begin from; "" for other architectures.

@@ -28,10 +28,14 @@ type Script struct {
 	Forward func(images *torch.Tensor) (*torch.Tensor, error)
 }
 
-// Scripter is a model that can be written as TorchScript.
+// Scripter is a model that can be written as TorchScript. A kind of model of which
+// some cannot gives an error that satisfies errors.Is(err, ErrNone) for those.
 type Scripter interface {
 	Script() (Script, error)
 }
+
+// ErrNone tells that there is no TorchScript of a model.
+var ErrNone = errors.New("it cannot be written as TorchScript: what it computes is more than one tensor of plain operations")
 
 // Written tells of a file that Save has written.
 type Written struct {
