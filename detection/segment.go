@@ -72,46 +72,48 @@ func maskLoss(protos, coefficients *torch.Tensor, pos []positive, ts []truth, fi
 	for _, p := range pos {
 		cells[p.truth] = append(cells[p.truth], int64(p.cell))
 	}
-	var pixels, anchors []int64 // of one object after the other
-	var perPixels, perAnchors []int64
-	var target, weight []float32 // of each object by anchor and pixel
+	var l maskLesson
 	for i, t := range ts {
-		if len(cells[i]) == 0 {
-			continue
-		}
 		r := t.inPrototypes(h, w, finest)
-		own := r.pixels(int(t.image)*h*w, w)
-		if len(own) == 0 {
-			continue
+		if own := r.pixels(int(t.image)*h*w, w); len(own) > 0 && len(cells[i]) > 0 {
+			l.add(own, cells[i], owner, int32(i), 1/(float32(h*w)*r.share))
 		}
-		pixels, anchors = append(pixels, own...), append(anchors, cells[i]...)
-		perPixels, perAnchors = append(perPixels, int64(len(own))), append(perAnchors, int64(len(cells[i])))
-		each := 1 / (float32(h*w) * r.share)
-		for range cells[i] {
-			for _, at := range own {
-				var mine float32
-				if owner[at] == int32(i) {
-					mine = 1
-				}
-				target, weight = append(target, mine), append(weight, each)
+	}
+	if len(l.target) == 0 {
+		return untouched(protos, coefficients), s.Err()
+	}
+	pixels := protos.To(torch.Float).Permute(0, 2, 3, 1).Reshape(-1, protos.Size(1)).
+		IndexSelect(0, torch.Of(s, l.pixels, int64(len(l.pixels)))).Split(0, l.perPixels...)
+	weights := coefficients.IndexSelect(0, torch.Of(s, l.cells, int64(len(l.cells)))).Split(0, l.perCells...)
+	logits := make([]*torch.Tensor, len(pixels))
+	for i := range pixels {
+		logits[i] = weights[i].MatMul(pixels[i].Transpose(0, 1)).Flatten(0, 1)
+	}
+	n := int64(len(l.target))
+	sum := torch.Cat(logits, 0).To(torch.Float).BCEWithLogits(torch.Of(s, l.target, n), torch.Of(s, l.weight, n), nil, torch.Sum)
+	return sum.MulScalar(1 / float64(len(pos))), s.Err()
+}
+
+// maskLesson is what masks learn, one object after the other.
+type maskLesson struct {
+	pixels, cells       []int64 // of the object: pixels of all prototypes, its positives
+	perPixels, perCells []int64 // how many of each object
+	target, weight      []float32
+}
+
+// add lets the positives of object i learn its pixels.
+func (l *maskLesson) add(pixels, cells []int64, owner []int32, i int32, weight float32) {
+	l.pixels, l.cells = append(l.pixels, pixels...), append(l.cells, cells...)
+	l.perPixels, l.perCells = append(l.perPixels, int64(len(pixels))), append(l.perCells, int64(len(cells)))
+	for range cells {
+		for _, at := range pixels {
+			var mine float32
+			if owner[at] == i {
+				mine = 1
 			}
+			l.target, l.weight = append(l.target, mine), append(l.weight, weight)
 		}
 	}
-	zero := untouched(protos, coefficients)
-	if len(target) == 0 {
-		return zero, s.Err()
-	}
-	masks := protos.Size(1)
-	flat := protos.To(torch.Float).Permute(0, 2, 3, 1).Reshape(-1, masks)
-	colours := flat.IndexSelect(0, torch.Of(s, pixels, int64(len(pixels)))).Split(0, perPixels...)
-	weights := coefficients.IndexSelect(0, torch.Of(s, anchors, int64(len(anchors)))).Split(0, perAnchors...)
-	logits := make([]*torch.Tensor, len(colours))
-	for i := range colours {
-		logits[i] = weights[i].MatMul(colours[i].Transpose(0, 1)).Flatten(0, 1)
-	}
-	n := int64(len(target))
-	sum := torch.Cat(logits, 0).To(torch.Float).BCEWithLogits(torch.Of(s, target, n), torch.Of(s, weight, n), nil, torch.Sum)
-	return sum.MulScalar(1 / float64(len(pos))).Add(zero), s.Err()
 }
 
 // owners tells to which object each pixel of the prototypes of all images belongs,
@@ -147,18 +149,20 @@ func reduce(m *wildtrain.Mask, ratio int) []int {
 	w := m.Width / ratio
 	count := make([]uint8, m.Height/ratio*w)
 	var out []int
-	at := 0
+	end := 0
 	for i, n := range m.Runs {
-		for p := at; i%2 == 1 && p < at+int(n); p++ {
+		end += int(n)
+		for p := end - int(n); i%2 == 1 && p < end; { // column by column
 			x, y := p/m.Height, p%m.Height
-			if middle(x, ratio) && middle(y, ratio) {
-				k := y/ratio*w + x/ratio
-				if count[k]++; count[k] == enough {
-					out = append(out, k)
+			below := min(m.Height, y+end-p)
+			for p += below - y; middle(x, ratio) && y < below; y++ {
+				if k := y/ratio*w + x/ratio; middle(y, ratio) {
+					if count[k]++; count[k] == enough {
+						out = append(out, k)
+					}
 				}
 			}
 		}
-		at += int(n)
 	}
 	return out
 }

@@ -59,9 +59,10 @@ def make(folder):
     save("yolo_ema.pt", {**meta, "model": None, "ema": half}, half.state_dict())
     save("yolo_stripped.pt", {**meta, "model": half, "ema": None}, half.state_dict())
     save("yolo_legacy.pt", {**meta, "model": None, "ema": half}, half.state_dict(), _use_new_zipfile_serialization=False)
-    whole = YOLO("yolo11n.yaml")
-    whole.save(os.path.join(folder, "yolo_saved.pt"))
-    out["yolo_saved.pt"] = digests(torch.load(os.path.join(folder, "yolo_saved.pt"), weights_only=False)["model"].state_dict())
+    for name in ("yolo11n", "yolo11n-seg", "yolov8n-seg"):
+        path = os.path.join(folder, name + ".pt")
+        YOLO(name + ".yaml").save(path)
+        out[name + ".pt"] = digests(torch.load(path, weights_only=False)["model"].state_dict())
     resnet = torchvision.models.resnet18(weights=None)
     save("resnet.pth", resnet.state_dict(), resnet.state_dict())
     save("resnet_whole.pth", resnet, resnet.state_dict())
