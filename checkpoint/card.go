@@ -74,7 +74,7 @@ func (r *Run) saveModel(dir string, s wildtrain.State, c Card) error {
 		return err
 	}
 	err = writeSynced(r.create, filepath.Join(temp, modelFile), func(w io.Writer) error {
-		return WriteSafetensors(w, s, withFormat(meta))
+		return WriteSafetensors(w, Inference(s), withFormat(meta))
 	})
 	if err == nil {
 		var data []byte

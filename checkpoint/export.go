@@ -9,11 +9,12 @@ import (
 	"github.com/wildtrain/sdk/wildtrain"
 )
 
-// Export writes a State as a weights file, by the extension of path:
+// Export writes a State, less its auxiliary tensors, as a weights file, by the extension of path:
 // .safetensors, or .pt/.pth as a bare state dict for torch.load. The file is
 // written as a whole or not at all. metadata, which may be nil, goes into
 // safetensors' own map, or beside a .pt's state dict (WriteTorch): Open finds it.
 func Export(path string, s wildtrain.State, metadata map[string]string) error {
+	s = Inference(s)
 	var write func(io.Writer) error
 	switch ext := strings.ToLower(filepath.Ext(path)); ext {
 	case ".safetensors":

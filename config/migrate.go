@@ -224,8 +224,8 @@ func (w *migrator) spread(v *Node, r *migrationRule, moved Moved) {
 	var names []string
 	for _, s := range list {
 		node, err := fromValue(s.value, v.place)
-		if err != nil {
-			continue // values are those of scalars
+		if err != nil || follow(w.out, s.key) != nil {
+			continue // values are those of scalars; what has a key of its own counts
 		}
 		w.put(strings.Split(s.key, "."), node)
 		names = append(names, s.key)

@@ -205,6 +205,39 @@ var detectionData = []migrationRule{
 	{from: "dataset.force_merge", note: mergedBy},
 }
 
+// customYOLO are the keys of auxiliary losses; they act with use_custom_yolo.
+var customYOLO = func() []migrationRule {
+	model, training := "model.auxiliary.", "training."
+	rules := below("custom_yolo_kwargs.", join(
+		keep("", model, "count_regressor_layers", "area_regressor_layers", "roi_classifier_layers.p3", "roi_classifier_layers.p4", "box_size"),
+		keep("", training, "count_loss_weight", "area_loss_weight", "fp_tp_loss_weight", "pos_weight"),
+		[]migrationRule{{from: "image_encoder_backbone", to: model + "image_encoder_backbone", change: encoderName}},
+		drop("the name of the architecture tells", "image_encoder_backbone_source"),
+	))
+	for i := range rules {
+		rules[i].when = "use_custom_yolo"
+	}
+	return append(rules, migrationRule{from: "use_custom_yolo", spread: customDefaults})
+}()
+
+// encoderName is a backbone's name, whose weights the reference fetched.
+func encoderName(n *Node) (*Node, string) {
+	name, _ := backboneName(n)
+	return name, "of random numbers, unless model.auxiliary.image_encoder_weights names a file"
+}
+
+// customDefaults are the reference's, where use_custom_yolo is on.
+func customDefaults(n *Node) ([]setting, string) {
+	if b, ok := toBool(n.value); !ok || !b {
+		return nil, "false: no auxiliary losses"
+	}
+	return []setting{
+		{"training.count_loss_weight", 0.5}, {"training.area_loss_weight", 0.25}, {"training.fp_tp_loss_weight", 0.5},
+		{"model.auxiliary.count_regressor_layers", int64(13)}, {"model.auxiliary.area_regressor_layers", int64(10)},
+		{"model.auxiliary.roi_classifier_layers.p3", int64(13)}, {"model.auxiliary.roi_classifier_layers.p4", int64(10)},
+	}, "the reference's defaults, where custom_yolo_kwargs does not say otherwise; its image encoder is not fetched"
+}
+
 // oneClass are the keys of a dataset for classifiers that have one class.
 var oneClass = []migrationRule{
 	{from: "dataset.single_class.enable", note: "data.single_class is on where it names a class"},
@@ -261,8 +294,7 @@ var migrationRules = map[string][]migrationRule{
 		{from: "curriculum.freeze", to: "data.curriculum.freeze"}, {from: "curriculum.lr0s", to: "data.curriculum.lr0s"},
 		{from: "pretraining.data_cfg", to: "pretraining.root"}, {from: "pretraining.epochs", to: "pretraining.epochs"}, {from: "pretraining.lr0", to: "pretraining.lr0"},
 		{from: "pretraining.lrf", to: "pretraining.lrf"}, {from: "pretraining.freeze", to: "pretraining.freeze"}, {from: "pretraining.save_dir", note: "a run folder beside the main one's"},
-	}, drop("pictures are chosen while loading, nothing is written", "curriculum.save_dir"), drop("data.root counts", "curriculum.data_cfg"),
-		drop("own architectures are .yaml files here: model.architecture", "use_custom_yolo", "custom_yolo_kwargs.*", "custom_yolo_kwargs")),
+	}, customYOLO, drop("pictures are chosen while loading, nothing is written", "curriculum.save_dir"), drop("data.root counts", "curriculum.data_cfg")),
 	"detection evaluation": join(detectionData, []migrationRule{
 		{from: "weights.localizer", to: "model.weights"}, {from: "weights.classifier", note: "two-stage detection is composed in Go"},
 		{from: "device", to: "training.device", change: deviceName},

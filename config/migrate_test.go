@@ -1,6 +1,7 @@
 package config_test
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -177,10 +178,7 @@ func TestMigrateCoversTheReferencesSchemas(t *testing.T) {
 			assert.NotEmpty(t, d.Note, "%s: %s", kind, d.From)
 			assert.NotContains(t, d.Note, "unknown", "%s: %s", kind, d.From)
 		}
-		c, err := config.Compose(config.Options{Name: "migrated", Dirs: []string{folder(t, map[string]string{"migrated.yaml": m.YAML})}})
-		require.NoError(t, err, m.YAML)
-		run := config.DefaultRun()
-		require.NoError(t, c.Decode(&run), "%s\n%s", kind, m.YAML)
+		run := migrated(t, text)
 		switch kind {
 		case "classification":
 			assert.Equal(t, "vit_base_patch14_reg4_dinov2", run.Model.ArchitectureName())
@@ -198,4 +196,48 @@ func TestMigrateCoversTheReferencesSchemas(t *testing.T) {
 			assert.Equal(t, 7, run.Tune.Trials)
 		}
 	}
+}
+
+// use_custom_yolo stands for the reference's defaults; what a file says itself counts.
+func TestMigrateCustomYOLO(t *testing.T) {
+	text := referenceSchemas["detection"]
+	for _, order := range []string{"", "late"} {
+		on := strings.Replace(text, "use_custom_yolo: false\n", "", 1)
+		if order == "late" {
+			on += "use_custom_yolo: true\n"
+		} else {
+			on = "use_custom_yolo: true\n" + on
+		}
+		on = strings.Replace(on, "area_loss_weight: .25", "area_loss_weight: .75", 1)
+		on = strings.Replace(on, "count_regressor_layers: 13", "count_regressor_layers: 16", 1)
+		run := migrated(t, on)
+		assert.Equal(t, [4]float64{0.5, 0.75, 0.5, 1}, [4]float64{run.Training.CountLossWeight, run.Training.AreaLossWeight, run.Training.FPTPLossWeight, run.Training.PosWeight})
+		a := run.Model.Auxiliary
+		assert.Equal(t, [4]int{16, 10, 13, 10}, [4]int{*a.CountRegressorLayers, *a.AreaRegressorLayers, *a.ROIClassifierLayers.P3, *a.ROIClassifierLayers.P4})
+		assert.Equal(t, "b", a.ImageEncoderBackbone)
+	}
+	run := migrated(t, text)
+	assert.Zero(t, run.Training.CountLossWeight)
+	assert.Nil(t, run.Model.Auxiliary.CountRegressorLayers)
+	_, err := config.Compose(config.Options{Overrides: []string{"training.count_los_weight=1"}})
+	assert.ErrorContains(t, err, "count_loss_weight")
+	bad, err := config.Compose(config.Options{Overrides: []string{"model.auxiliary.count_regressor_layers=-3", "model.auxiliary.box_size=0", "training.fp_tp_loss_weight=-1"}})
+	require.NoError(t, err)
+	decoded := config.DefaultRun()
+	err = bad.Decode(&decoded)
+	for _, key := range []string{"model.auxiliary.count_regressor_layers", "model.auxiliary.box_size", "training.fp_tp_loss_weight"} {
+		assert.ErrorContains(t, err, key)
+	}
+}
+
+// migrated is the configuration that another program's file means.
+func migrated(t *testing.T, text string) config.Run {
+	t.Helper()
+	m, err := config.Migrate("old.yaml", []byte(text))
+	require.NoError(t, err)
+	c, err := config.Compose(config.Options{Name: "migrated", Dirs: []string{folder(t, map[string]string{"migrated.yaml": m.YAML})}})
+	require.NoError(t, err, m.YAML)
+	run := config.DefaultRun()
+	require.NoError(t, c.Decode(&run), m.YAML)
+	return run
 }

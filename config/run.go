@@ -39,6 +39,8 @@ type Model struct {
 	Partial       bool     `yaml:"partial"`        // the weights may lack tensors or have others
 	Freeze        []string `yaml:"freeze"`         // name prefixes of parts that do not train
 
+	Auxiliary Auxiliary `yaml:"auxiliary"` // of YOLO: what auxiliary losses are computed with, see training.count_loss_weight
+
 	MinSize      int      `yaml:"min_size"`      // of mmdet: the shorter side to which pictures of their own size are brought; 0 takes training.imgsz
 	MaxSize      int      `yaml:"max_size"`      // and what the longer side must not exceed; 0 takes 1333/800 of it
 	Norm         string   `yaml:"norm"`          // of mmdet's backbone: "train", "frozen"; "auto" goes by the weights
@@ -55,6 +57,25 @@ type Model struct {
 	Background      string            `yaml:"background"`       // the class of pictures that show nothing
 	Mean            []float64         `yaml:"mean"`             // by which a classifier's input is normalised, RGB in 0..1; empty takes the weights' or the architecture's
 	Std             []float64         `yaml:"std"`
+}
+
+// Auxiliary says what a YOLO's auxiliary losses are computed with, under the Python
+// WildTrain's names. Layers are rows of the architecture, by number; null takes what
+// the head reads at stride 8 (count, p3) or 16 (area, p4).
+type Auxiliary struct {
+	CountRegressorLayers *int      `yaml:"count_regressor_layers"` // whose map tells the number of objects
+	AreaRegressorLayers  *int      `yaml:"area_regressor_layers"`  // whose map tells their share of the picture
+	ROIClassifierLayers  ROILayers `yaml:"roi_classifier_layers"`  // whose maps tell true detections from false ones
+	ImageEncoderBackbone string    `yaml:"image_encoder_backbone"` // a classifier that also sees the boxes and never trains; "" for none
+	ImageEncoderWeights  string    `yaml:"image_encoder_weights"`  // its weights file; "" leaves it at random numbers
+	BoxSize              int       `yaml:"box_size"`               // side in pixels to which boxes are brought for it
+	MinArea              float64   `yaml:"min_area"`               // detections of fewer square pixels are not judged
+}
+
+// ROILayers are the rows that the classifier of boxes reads.
+type ROILayers struct {
+	P3 *int `yaml:"p3"` // the finer map
+	P4 *int `yaml:"p4"`
 }
 
 // TrainCfg says what MMDetection's detectors learn from. null leaves a setting to
@@ -310,6 +331,10 @@ type Training struct {
 	ClsPW     float64 `yaml:"cls_pw"`     // of detectors: classes weigh by their number of boxes to the power of minus this; 0: all alike
 	PosWeight float64 `yaml:"pos_weight"` // of YOLO: factor of the class loss's part of what is there, against that of what is not
 
+	CountLossWeight float64 `yaml:"count_loss_weight"` // of YOLO's auxiliary losses: the number of objects; 0 is off
+	AreaLossWeight  float64 `yaml:"area_loss_weight"`  // the share of the picture that they cover
+	FPTPLossWeight  float64 `yaml:"fp_tp_loss_weight"` // true detections against false ones
+
 	Loss           string  `yaml:"loss"`            // of classifiers: "cross_entropy", "bce", "focal"; "" goes by model.multi_label
 	LabelSmoothing float64 `yaml:"label_smoothing"` // share of a target that goes to all classes alike
 	ClassWeights   string  `yaml:"class_weights"`   // "none", "balanced" or "class_balanced", by the whole training set
@@ -409,7 +434,7 @@ type Tune struct {
 func DefaultRun() Run {
 	return Run{
 		Experiment: "wildlife_detection", Runs: "runs", Seed: 42,
-		Model: Model{Framework: "yolo", Version: "11", Size: "n", Pretrained: "false", Norm: "auto", Head: Head{NumLayers: 2}},
+		Model: Model{Framework: "yolo", Version: "11", Size: "n", Pretrained: "false", Auxiliary: Auxiliary{BoxSize: 224, MinArea: 2500}, Norm: "auto", Head: Head{NumLayers: 2}},
 		Data: Data{
 			Format: "auto", TrainSplit: "train", ValSplit: "val", TestSplit: "test",
 			Rect: true, Prefetch: 2, Cache: "none", CacheGB: 2, Decode: "exact", OnError: "fail", Index: "auto",

@@ -58,7 +58,8 @@ var ultralyticsArgs = join(
 	drop("layers are matched by name and class heads by the classes' names", "cls_remap"),
 	drop("evaluation always writes what the peer calls save_json", "save_json", "save_hybrid"),
 	drop(ofOtherTasks, "pose", "kobj", "rle", "angle", "dlog", "dgrad", "dlam", "dis", "distill_model", "tracker", "vid_stride", "stream_buffer"),
-	drop(ofExport, "keras", "optimize", "int8", "quantize", "dynamic", "simplify", "opset", "workspace", "nms", "dnn"),
+	drop(ofExport, "keras", "optimize", "int8", "quantize", "dynamic", "simplify", "opset", "workspace", "dnn"),
+	drop("says there whether an exported file suppresses; evaluation.nms=none answers without suppression, with YOLO26", "nms"),
 	drop(ofShowing, "show", "save_frames", "save_txt", "save_conf", "save_crop", "show_labels", "show_conf", "show_boxes", "line_width", "visualize", "embed"),
 	drop(meansNought, "save", "exist_ok", "verbose", "plots", "profile", "compile", "cfg", "save_dir"),
 )

@@ -117,6 +117,7 @@ func (m *Model) check(c *checker) {
 			c.failf("model.architecture", "must name the %s model: %s", m.Framework, map[string]string{"mmdet": "fasterrcnn_resnet50_fpn", "classification": "resnet18"}[m.Framework])
 		}
 	}
+	m.Auxiliary.check(c)
 	m.checkPyramid(c)
 	m.checkClassifier(c)
 	c.notNegative("model.classes", float64(m.Classes))
@@ -126,6 +127,20 @@ func (m *Model) check(c *checker) {
 	if d := duplicate(m.Names); d != "" {
 		c.failf("model.names", "holds %q twice", d)
 	}
+}
+
+func (a *Auxiliary) check(c *checker) {
+	for _, row := range []struct {
+		key   string
+		value *int
+	}{{"count_regressor_layers", a.CountRegressorLayers}, {"area_regressor_layers", a.AreaRegressorLayers},
+		{"roi_classifier_layers.p3", a.ROIClassifierLayers.P3}, {"roi_classifier_layers.p4", a.ROIClassifierLayers.P4}} {
+		if row.value != nil {
+			c.notNegative("model.auxiliary."+row.key, float64(*row.value))
+		}
+	}
+	c.positive("model.auxiliary.box_size", float64(a.BoxSize))
+	c.notNegative("model.auxiliary.min_area", a.MinArea)
 }
 
 func (m *Model) checkPyramid(c *checker) {
@@ -306,7 +321,7 @@ func (t *Training) check(c *checker) {
 		key string
 		v   float64
 	}{{"weight_decay", t.WeightDecay}, {"warmup_epochs", t.WarmupEpochs}, {"warmup_bias_lr", t.WarmupBiasLR}, {"nbs", float64(t.NBS)},
-		{"patience", float64(t.Patience)}, {"box", t.Box}, {"cls", t.Cls}, {"dfl", t.DFL}, {"clip", t.Clip}, {"threads", float64(t.Threads)},
+		{"patience", float64(t.Patience)}, {"box", t.Box}, {"cls", t.Cls}, {"dfl", t.DFL}, {"count_loss_weight", t.CountLossWeight}, {"area_loss_weight", t.AreaLossWeight}, {"fp_tp_loss_weight", t.FPTPLossWeight}, {"clip", t.Clip}, {"threads", float64(t.Threads)},
 		{"save_period", float64(t.SavePeriod)}, {"save_seconds", t.SaveSeconds}, {"time", t.Time}} {
 		c.notNegative("training."+p.key, p.v)
 	}

@@ -2,6 +2,7 @@ package detection
 
 import (
 	"math"
+	"slices"
 	"strconv"
 
 	"github.com/wildtrain/sdk/torch"
@@ -243,12 +244,14 @@ func (net *network) forward(x *torch.Tensor) []*torch.Tensor { return net.output
 type rawOutputs struct {
 	many, one []*torch.Tensor
 	protos    *torch.Tensor
+	maps      map[int]*torch.Tensor // outputs of the rows that were asked for
 }
 
 // outputs runs the network. The one-to-one branches learn for themselves: their
 // gradient ends at the head (YOLO26), so that it does not disturb the network.
-func (net *network) outputs(x *torch.Tensor, wantMany, wantOne bool) (out rawOutputs) {
-	maps := net.features(x)
+func (net *network) outputs(x *torch.Tensor, wantMany, wantOne bool, rows ...int) (out rawOutputs) {
+	var maps []*torch.Tensor
+	maps, out.maps = net.features(x, rows)
 	if wantMany {
 		out.many = net.head.many.forward(maps)
 	}
@@ -262,13 +265,15 @@ func (net *network) outputs(x *torch.Tensor, wantMany, wantOne bool) (out rawOut
 		}
 		out.one = net.head.one.forward(apart)
 	}
-	free(maps)
+	if len(rows) == 0 {
+		free(maps)
+	}
 	return out
 }
 
-// features returns the maps that the head reads. Outputs of rows are freed after
-// their last reader; what backward needs stays.
-func (net *network) features(x *torch.Tensor) []*torch.Tensor {
+// features returns the maps that the head reads, and the outputs of the rows to
+// keep. Those of others are freed after their last reader; what backward needs stays.
+func (net *network) features(x *torch.Tensor, keep []int) (maps []*torch.Tensor, kept map[int]*torch.Tensor) {
 	outs := make([]*torch.Tensor, len(net.nodes))
 	for i := range net.nodes {
 		n := &net.nodes[i]
@@ -280,19 +285,23 @@ func (net *network) features(x *torch.Tensor) []*torch.Tensor {
 		}
 		switch {
 		case i == len(net.nodes)-1:
-			return in
+			kept = map[int]*torch.Tensor{}
+			for _, row := range keep {
+				kept[row] = outs[row]
+			}
+			return in, kept
 		case n.module != nil:
 			outs[i] = n.module.Forward(in[0])
 		default:
 			outs[i] = torch.Cat(in, 1)
 		}
 		for _, f := range n.from {
-			if f >= 0 && net.nodes[f].last == i {
+			if f >= 0 && net.nodes[f].last == i && !slices.Contains(keep, f) {
 				outs[f].Free()
 			}
 		}
 	}
-	return nil
+	return nil, nil
 }
 
 func free(ts []*torch.Tensor) {

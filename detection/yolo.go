@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/wildtrain/sdk/checkpoint"
 	"github.com/wildtrain/sdk/detection/base"
 	"github.com/wildtrain/sdk/torch"
 	"github.com/wildtrain/sdk/torch/nn"
@@ -24,6 +25,7 @@ type YOLOConfig struct {
 	Assigner    Assigner
 	OneToOne    Assigner // of the one-to-one branches, where the head has some
 	Balance     Balance  // between both kinds of branches
+	Auxiliary   Auxiliary
 	Postprocess Postprocess
 }
 
@@ -32,7 +34,7 @@ type YOLOConfig struct {
 func DefaultYOLO(architecture string, classes []string) YOLOConfig {
 	return YOLOConfig{
 		Config: base.DefaultConfig(architecture, classes, 640),
-		Gains:  DefaultLossGains(), Assigner: DefaultAssigner(), OneToOne: OneToOneAssigner(), Balance: DefaultBalance(),
+		Gains:  DefaultLossGains(), Assigner: DefaultAssigner(), OneToOne: OneToOneAssigner(), Balance: DefaultBalance(), Auxiliary: DefaultAuxiliary(),
 		Postprocess: EvaluatePostprocess(),
 	}
 }
@@ -46,7 +48,7 @@ func (c YOLOConfig) Validate() error {
 		}
 	}
 	check(c.Balance.From >= 0 && c.Balance.From <= 1 && c.Balance.To >= 0 && c.Balance.To <= 1, "balance %g to %g is not in 0..1", c.Balance.From, c.Balance.To)
-	return errors.Join(append(errs, c.Assigner.validate("assigner"), c.OneToOne.validate("one-to-one assigner"), c.Postprocess.Validate(), c.Gains.validate(len(c.Classes)))...)
+	return errors.Join(append(errs, c.Assigner.validate("assigner"), c.OneToOne.validate("one-to-one assigner"), c.Auxiliary.validate(), c.Postprocess.Validate(), c.Gains.validate(len(c.Classes)))...)
 }
 
 // YOLO is a detector of the YOLOv8, 11, 12 or 26 family. It is used by one
@@ -58,6 +60,7 @@ type YOLO struct {
 	remapped *remap       // how the classes of Weights became those of the model, nil where they are the same
 	share    float64      // of the one-to-many branches in the loss, with branches of both kinds
 	fused    *torch.Scope // owns fused kernels, nil before Fuse
+	aux      *auxiliary   // nil where nothing is learnt besides
 }
 
 var (
@@ -79,6 +82,8 @@ func NewYOLO(cfg YOLOConfig) (*YOLO, error) {
 		return nil, err
 	}
 	cfg.Architecture = arch.Name
+	given := cfg.Weights
+	cfg.Weights = checkpoint.Inference(given)
 	m := &YOLO{cfg: cfg, share: cfg.Balance.From}
 	if cfg.Partial && cfg.Weights != nil {
 		if m.remapped = newRemap(cfg.Weights, cfg.Classes); m.remapped != nil {
@@ -95,10 +100,32 @@ func NewYOLO(cfg YOLOConfig) (*YOLO, error) {
 		}
 		m.remapped.State = nil // not ours to keep
 	}
+	if err == nil && cfg.Auxiliary.on() {
+		if err = m.learnBesides(given); err != nil {
+			err = errors.Join(err, m.Close())
+		}
+	}
 	if err != nil {
 		return nil, err
 	}
+	m.cfg.Weights, m.cfg.Auxiliary.EncoderWeights = nil, nil
 	return m, nil
+}
+
+// learnBesides builds the auxiliary heads, after all else, so that they change no
+// random number of it, and gives them the values that weights of an earlier training
+// have for them.
+func (m *YOLO) learnBesides(weights wildtrain.State) (err error) {
+	if m.aux, err = newAuxiliary(m.Store().Root().Sub(strings.TrimSuffix(checkpoint.Auxiliary, ".")), m.net, m.cfg.Auxiliary); err != nil {
+		return err
+	}
+	if weights != nil {
+		m.Store().Load(onlyAuxiliary{weights})
+	}
+	if m.cfg.ChannelsLast {
+		return m.Store().ChannelsLast()
+	}
+	return nil
 }
 
 // CarriedClasses tells which classes' rows of the head were taken from weights
@@ -117,8 +144,16 @@ func (m *YOLO) Strides() []int64 { return slices.Clone(m.net.head.Strides) }
 // Masks reports whether the detector learns and predicts masks.
 func (m *YOLO) Masks() bool { return m.net.head.Masks > 0 }
 
-// Describe implements wildtrain.Model.
-func (m *YOLO) Describe() wildtrain.Description { return m.Model.Describe(m.net.stride()) }
+// Describe implements wildtrain.Model: auxiliary heads are no part of what it tells.
+func (m *YOLO) Describe() wildtrain.Description {
+	d := m.Model.Describe(m.net.stride())
+	for _, e := range m.Store().Entries() {
+		if !e.Buffer && strings.HasPrefix(e.Name, checkpoint.Auxiliary) {
+			d.Parameters -= e.Tensor.Len()
+		}
+	}
+	return d
+}
 
 // FusedParameters counts the numbers that evaluation needs once batch norm is
 // folded into the convolutions: each leaves a bias of its two vectors, and of a
@@ -126,7 +161,7 @@ func (m *YOLO) Describe() wildtrain.Description { return m.Model.Describe(m.net.
 func (m *YOLO) FusedParameters() int64 {
 	var n int64
 	for _, e := range m.Store().Entries() {
-		if !e.Buffer && !strings.Contains(e.Name, ".one2one_") && !strings.HasSuffix(e.Name, ".bn.weight") {
+		if !e.Buffer && !strings.Contains(e.Name, ".one2one_") && !strings.HasSuffix(e.Name, ".bn.weight") && !strings.HasPrefix(e.Name, checkpoint.Auxiliary) {
 			n += e.Tensor.Len()
 		}
 	}
@@ -165,7 +200,7 @@ func (m *YOLO) Postprocess(p Postprocess) { m.cfg.Postprocess = p }
 // Close implements wildtrain.Model.
 func (m *YOLO) Close() error {
 	m.unfuse()
-	return m.Model.Close()
+	return errors.Join(m.aux.Close(), m.Model.Close())
 }
 
 // input copies a batch to the device as (N, 3, H, W) in 0..1 and releases it.
@@ -187,14 +222,28 @@ func (m *YOLO) SumsLoss() bool { return true }
 // of YOLO recipes expect.
 func (m *YOLO) TrainStep(ctx context.Context, b *wildtrain.Batch, step wildtrain.Step) (wildtrain.Losses, error) {
 	m.unfuse()
-	return m.Train(ctx, b, m.net.head.lossNames(), step.Scale*float64(b.Len()), func(s *torch.Scope) (*torch.Tensor, error) {
+	names := slices.Concat(m.net.head.lossNames(), m.aux.names())
+	return m.Train(ctx, b, names, step.Scale*float64(b.Len()), func(s *torch.Scope) (*torch.Tensor, error) {
 		x, err := m.input(s, b)
 		if err != nil {
 			return nil, err
 		}
-		found, err := m.loss(m.net.outputs(x, true, true), b.Samples)
-		return found.packed, err
+		raw := m.net.outputs(x, true, true, m.aux.rows()...)
+		found, err := m.loss(raw, b.Samples)
+		if err != nil || m.aux == nil {
+			return found.packed, err
+		}
+		return m.aux.add(found, seen{images: x, maps: raw.maps, decoded: func() *torch.Tensor { return m.found(raw.many) }, samples: b.Samples, step: step.Number})
 	})
+}
+
+// found is what raw outputs tell, without history.
+func (m *YOLO) found(levels []*torch.Tensor) *torch.Tensor {
+	apart := make([]*torch.Tensor, len(levels))
+	for i, l := range levels {
+		apart[i] = l.Detach()
+	}
+	return m.net.head.decode(apart)
 }
 
 // loss is the loss of the raw outputs. With branches of both kinds the sum is that

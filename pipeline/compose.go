@@ -143,6 +143,7 @@ func FromConfig(r config.Run) (Settings, error) {
 		Pretrained: r.Model.PretrainedFrom(), AcceptLicense: r.Model.AcceptLicense,
 		Gains:      detection.LossGains{Box: r.Training.Box, Cls: r.Training.Cls, DFL: r.Training.DFL, Positive: r.Training.PosWeight, Smoothing: r.Training.LabelSmoothing},
 		ClassPower: r.Training.ClsPW,
+		Auxiliary:  auxiliaryOf(r), EncoderWeights: r.Model.Auxiliary.ImageEncoderWeights,
 		Classifier: Classifier{
 			Head:    classification.Head{Hidden: r.Model.Head.HiddenDim, Layers: r.Model.Head.NumLayers, Dropout: r.Model.Head.Dropout},
 			Dropout: r.Model.Dropout, StochasticDepth: r.Model.StochasticDepth, MultiLabel: r.Model.MultiLabel,
@@ -188,6 +189,18 @@ func FromConfig(r config.Run) (Settings, error) {
 	s.Evaluate.Letterbox = strings.EqualFold(r.Evaluation.Coordinates, "letterbox")
 	s.Evaluate.Unclipped = s.Evaluate.Letterbox // the model may look beyond a picture's borders
 	return s, nil
+}
+
+// auxiliaryOf says what a YOLO learns besides detecting.
+func auxiliaryOf(r config.Run) detection.Auxiliary {
+	a, c := detection.DefaultAuxiliary(), r.Model.Auxiliary
+	a.Count, a.Area, a.TruePositive = r.Training.CountLossWeight, r.Training.AreaLossWeight, r.Training.FPTPLossWeight
+	put(&a.CountRow, c.CountRegressorLayers)
+	put(&a.AreaRow, c.AreaRegressorLayers)
+	put(&a.P3Row, c.ROIClassifierLayers.P3)
+	put(&a.P4Row, c.ROIClassifierLayers.P4)
+	a.Encoder, a.EncoderSize, a.MinArea, a.Seed = c.ImageEncoderBackbone, c.BoxSize, c.MinArea, r.Seed
+	return a
 }
 
 // dataConfig says where a detector's pictures come from.

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/wildtrain/sdk/checkpoint"
 	"github.com/wildtrain/sdk/detection"
 	"github.com/wildtrain/sdk/torch/nn/backbone"
 	"github.com/wildtrain/sdk/wildtrain"
@@ -89,7 +90,15 @@ var yolos = family{
 	build: func(s Settings, classes []string, weights wildtrain.State, license string, c computing) (locator, error) {
 		cfg := detection.DefaultYOLO(s.Model.Architecture, classes)
 		cfg.Config = s.detector(classes, weights, license, c)
-		cfg.Gains, cfg.Postprocess = s.Model.Gains, s.Evaluate.Postprocess
+		cfg.Gains, cfg.Postprocess, cfg.Auxiliary = s.Model.Gains, s.Evaluate.Postprocess, s.Model.Auxiliary
+		if file := s.Model.EncoderWeights; file != "" {
+			encoder, err := checkpoint.Open(file)
+			if err != nil {
+				return nil, err
+			}
+			defer encoder.Close()
+			cfg.Auxiliary.EncoderWeights = encoder
+		}
 		m, err := detection.NewYOLO(cfg)
 		if err != nil {
 			return nil, err // not a nil *YOLO in an interface

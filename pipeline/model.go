@@ -6,6 +6,7 @@ import (
 	"strconv"
 
 	"github.com/wildtrain/sdk/checkpoint"
+	"github.com/wildtrain/sdk/detection"
 	"github.com/wildtrain/sdk/wildtrain"
 )
 
@@ -32,12 +33,15 @@ type misfit struct{ error }
 
 func (m misfit) Unwrap() error { return m.error }
 
-// open makes the model that stored weights hold: architecture and classes come
-// from the file where s does not give them, and how it wants its pictures is put into s.
+// open makes the model that stored weights hold, for use and not for training:
+// architecture and classes come from the file where s does not give them, and how it
+// wants its pictures is put into s.
 func (e *Env) open(s *Settings) (network, task, error) {
+	want := *s
+	want.Model.Auxiliary, want.Model.EncoderWeights = detection.DefaultAuxiliary(), ""
 	if s.Model.Weights == "" {
 		t := taskOf(s.Model.Architecture)
-		m, err := e.make(t, *s, s.Model.Classes, nil)
+		m, err := e.make(t, want, s.Model.Classes, nil)
 		return m, t, err
 	}
 	w, err := checkpoint.Open(s.Model.Weights)
@@ -45,7 +49,7 @@ func (e *Env) open(s *Settings) (network, task, error) {
 		return nil, nil, err
 	}
 	defer w.Close()
-	d, want := describe(w), *s
+	d := describe(w)
 	if want.Model.ImageSize == 0 {
 		want.Model.ImageSize = d.InputSize[0]
 	}
@@ -156,8 +160,9 @@ func (e *Env) Convert(in, out string) (int, error) {
 		return 0, err
 	}
 	defer w.Close()
-	if len(w.Names()) == 0 {
+	n := len(checkpoint.Inference(w).Names())
+	if n == 0 {
 		return 0, fmt.Errorf("pipeline: convert %s: no tensors in it", in)
 	}
-	return len(w.Names()), checkpoint.Export(out, w, w.Metadata())
+	return n, checkpoint.Export(out, w, w.Metadata())
 }

@@ -61,7 +61,10 @@ type Model struct {
 
 	Gains      detection.LossGains // of YOLO
 	ClassPower float64             // of YOLO: see detection.InverseFrequency
+	Auxiliary  detection.Auxiliary // of YOLO in training; its EncoderWeights come from the file below
 	Pyramid    Pyramid             // of detectors on a feature pyramid
+
+	EncoderWeights string // file with the weights of Auxiliary.Encoder; "" leaves it at random numbers
 
 	Classifier    Classifier
 	Loss          classification.Loss // of classifiers; Counts come from the data
@@ -106,7 +109,7 @@ type Evaluation struct {
 func DefaultSettings() Settings {
 	return Settings{
 		Runs: "runs", Experiment: "default", Seed: 42,
-		Model:     Model{Architecture: "yolo11n", Gains: detection.DefaultLossGains(), Loss: classification.DefaultLoss()},
+		Model:     Model{Architecture: "yolo11n", Gains: detection.DefaultLossGains(), Auxiliary: detection.DefaultAuxiliary(), Loss: classification.DefaultLoss()},
 		Data:      datamodule.DefaultConfig(),
 		Labels:    datamodule.DefaultClassification(),
 		Loop:      wildtrain.DefaultConfig(),

@@ -428,3 +428,32 @@ func TestNoResultWithoutGoodOrder(t *testing.T) {
 	require.ErrorIs(t, err, boom, "a failure at the very end is told")
 	require.NotNil(t, res, "but what was trained is there")
 }
+
+// scheduled is a model whose loss goes by the epoch.
+type scheduled struct {
+	*spy
+	told [][3]int // epoch, of so many, and the batches that came before
+}
+
+func (m *scheduled) Schedule(epoch, epochs int) {
+	m.told = append(m.told, [3]int{epoch, epochs, len(m.steps)})
+}
+
+// A Scheduled model is told each epoch before its first batch, also where a run goes on.
+func TestScheduledModelsAreToldTheEpoch(t *testing.T) {
+	data, saver := wildtraintest.NewBlobs(60, 8), &wildtraintest.Memory{}
+	stop := wildtrain.CallbackFunc(func(_ context.Context, e *wildtrain.Event) error {
+		if e.Kind == wildtrain.EpochEnd && e.Progress.Epoch == 2 {
+			return wildtrain.ErrStop
+		}
+		return nil
+	})
+	m := &scheduled{spy: newSpy(data)}
+	_, err := trainer(t, small(3), wildtrain.WithSaver(saver), wildtrain.WithCallbacks(stop)).Fit(t.Context(), m, data)
+	require.NoError(t, err)
+	require.Equal(t, [][3]int{{0, 3, 0}, {1, 3, 8}}, m.told)
+	again := &scheduled{spy: newSpy(data)}
+	_, err = trainer(t, small(3), wildtrain.WithSaver(saver), wildtrain.WithResume()).Fit(t.Context(), again, data)
+	require.NoError(t, err)
+	require.Equal(t, [][3]int{{2, 3, 0}}, again.told)
+}
