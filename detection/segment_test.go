@@ -289,3 +289,16 @@ func TestSegmentationOfOddBatches(t *testing.T) {
 	_, err = m.Predict(ctx, toy.Batch(1, 1, 64, 1))
 	require.ErrorContains(t, err, "test-time augmentation")
 }
+
+// Ten steps of SGD follow the peer's.
+func TestSegmentationTrajectoryEqualsPeer(t *testing.T) {
+	for _, arch := range []string{"yolov8n-seg", "yolo11n-seg"} {
+		t.Run(arch, func(t *testing.T) {
+			tr := openTrajectory(t, filepath.Join(goldens, "segment", arch))
+			run := tr.runs["live"]
+			first, losses, tensors := tr.follow(t, "live", run, ruled(t, arch, 3, rule.Initial(run.Biases), nil))
+			t.Logf("first loss %.1e, losses %.1e, tensors %.1e", first, losses, tensors)
+			require.LessOrEqual(t, first, 1e-4)
+		})
+	}
+}

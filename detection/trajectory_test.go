@@ -66,7 +66,7 @@ func (tr *trajectory) pictures(t *testing.T, k int) ([]float32, []wildtrain.Samp
 			}
 		}
 		box := wildtrain.Box{X1: float64(r[2]), Y1: float64(r[3]), X2: float64(r[4]), Y2: float64(r[5])}
-		samples[image].Objects = append(samples[image].Objects, wildtrain.Object{Class: class, Box: box})
+		samples[image].Objects = append(samples[image].Objects, wildtrain.Object{Class: class, Box: box, Mask: boxMask(box, size)})
 	}
 	return pixels, samples
 }
@@ -103,8 +103,8 @@ func (tr *trajectory) follow(t *testing.T, label string, run trajectoryRun, m *Y
 		_, err = opt.Step(wildtrain.Clip{})
 		require.NoError(t, err)
 		opt.ZeroGrad()
-		total := 0.0
-		for k, w := range want[3*step : 3*step+3] {
+		total, n := 0.0, len(parts)-1
+		for k, w := range want[n*step : n*(step+1)] {
 			if total += float64(w); step == 0 && m.net.head.one == nil { // with both branches the parts told are those of one
 				first = max(first, math.Abs(parts[k+1]-float64(w))/float64(w))
 			}

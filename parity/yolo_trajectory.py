@@ -21,6 +21,7 @@ from pathlib import Path
 
 os.environ.setdefault("YOLO_OFFLINE", "true")
 
+import cv2
 import numpy as np
 import torch
 from safetensors.numpy import save_file
@@ -29,7 +30,7 @@ import rule
 import yolo_forward
 
 BATCHES, CLASSES = 4, 3
-STORED, LIVE = (4, 160), (2, 128)  # pictures in a batch and their side
+STORED, LIVE, MASKED = (4, 160), (2, 128), (2, 192)  # pictures in a batch and their side; the last of models with masks
 # label, model, learning rate, steps: long and gentle, or short and with large steps
 RUNS = [("yolov8n", "yolov8n", 1e-6, 50), ("yolo11n", "yolo11n", 5e-7, 50),
         ("yolov8n-short", "yolov8n", 1e-4, 6), ("yolo11n-short", "yolo11n", 2e-5, 6),
@@ -62,8 +63,23 @@ def batch(k, rows, shape=STORED):
     corners = rows[:, 2:].astype(np.float32)
     boxes = np.stack([(corners[:, 0] + corners[:, 2]) / 2, (corners[:, 1] + corners[:, 3]) / 2,
                       corners[:, 2] - corners[:, 0], corners[:, 3] - corners[:, 1]], 1) / np.float32(size)
-    return {"img": torch.from_numpy(pixels), "batch_idx": torch.from_numpy(rows[:, 0].astype(np.float32)),
+    return {"img": torch.from_numpy(pixels), "masks": torch.from_numpy(masks(rows, shape)), "batch_idx": torch.from_numpy(rows[:, 0].astype(np.float32)),
             "cls": torch.from_numpy(rows[:, 1:2].astype(np.float32)), "bboxes": torch.from_numpy(boxes)}
+
+
+def masks(rows, shape):
+    """(images, size/4, size/4): the number of the object within its image, from 1, of which each pixel is; smaller ones lie on top."""
+    images, size = shape
+    out = np.zeros((images, size // 4, size // 4), np.float32)
+    for image in range(images):
+        drawn = []
+        for k, (x1, y1, x2, y2) in enumerate(rows[rows[:, 0] == image, 2:]):
+            mask = np.zeros((size, size), np.uint8)
+            mask[y1:y2, x1:x2] = 1
+            drawn.append((k + 1, cv2.resize(mask, (size // 4, size // 4), interpolation=cv2.INTER_LINEAR)))
+        for k, mask in sorted(drawn, key=lambda d: -int(d[1].sum())):
+            out[image][mask > 0] = k
+    return out
 
 
 def start(name):
@@ -94,7 +110,7 @@ def train(name, lr, steps, moved=0.0, shape=STORED):
 
 
 def train_on(net, lr, steps, moved=0.0, clip=None, shape=STORED):
-    """The parts of the loss over the steps, (steps, 3)."""
+    """The parts of the loss over the steps, (steps, 3): box, cls, dfl; with masks (steps, 4), the last theirs."""
     if moved:
         with torch.no_grad():
             for p in net.parameters():
@@ -109,7 +125,8 @@ def train_on(net, lr, steps, moved=0.0, clip=None, shape=STORED):
         if clip:
             torch.nn.utils.clip_grad_norm_(net.parameters(), clip)
         optimizer.step()
-        losses.append(parts.detach().numpy().copy())
+        parts = parts.detach().numpy().copy()
+        losses.append(parts[[0, 2, 3, 1]] if len(parts) == 5 else parts)  # the peer tells masks in second place, and of what no model here has in fifth
     return np.stack(losses)
 
 
@@ -118,9 +135,9 @@ def relative(a, b):
 
 
 def watched(net):
-    """The parameters and buffers whose final values are stored: first layers and last biases."""
+    """The parameters and buffers whose final values are stored: first layers and last biases; not what is zero as nothing was learnt."""
     return {k: v for k, v in net.state_dict().items()
-            if v.is_floating_point() and (k.startswith(("model.0.", "model.2.cv1.")) or k.endswith(".2.bias"))}
+            if v.is_floating_point() and v.any() and (k.startswith(("model.0.", "model.2.cv1.")) or k.endswith(".2.bias"))}
 
 
 def distance(state, other):
@@ -136,19 +153,20 @@ def notes(runs, shape):
 
 def live(name, out):
     """Ten steps at the largest rate at which the peer reproduces itself."""
+    shape = MASKED if name.endswith("-seg") else LIVE
     for lr in LIVE_RATES:
-        losses, biases, net = train(name, lr, LIVE_STEPS, shape=LIVE)
+        losses, biases, net = train(name, lr, LIVE_STEPS, shape=shape)
         noise = {"losses": 0.0, "tensors": 0.0}
         for move in LIVE_MOVES:  # each may turn another decision between two objects
-            moved, _, other = train(name, lr, LIVE_STEPS, moved=move, shape=LIVE)
+            moved, _, other = train(name, lr, LIVE_STEPS, moved=move, shape=shape)
             noise["losses"] = max(noise["losses"], relative(losses, moved))
             noise["tensors"] = max(noise["tensors"], distance(watched(net), watched(other)))
         if max(noise.values()) <= LIVE_NOISE:
             break
     run = {"model": name, "lr": lr, "steps": LIVE_STEPS, "biases": biases, "noise": noise}
-    stored = {f"objects{k}": objects(k, LIVE) for k in range(BATCHES)}
+    stored = {f"objects{k}": objects(k, shape) for k in range(BATCHES)}
     state = {f"live/{k}": v.numpy() for k, v in watched(net).items()}
-    save_file(stored | state | {"live/losses": losses}, out / "trajectory.safetensors", notes({"live": run}, LIVE))
+    save_file(stored | state | {"live/losses": losses}, out / "trajectory.safetensors", notes({"live": run}, shape))
     print(f"{name}: lr {lr}, loss {losses[0].sum():.3f} -> {losses[-1].sum():.3f}, noise {noise}")
 
 
