@@ -103,9 +103,9 @@ func (e *Env) tryBatch(ctx context.Context, s Settings) (err error) {
 }
 
 // batchByRule is the batch that a processor's memory holds, by a rule: a picture
-// of 640 px takes a YOLO11n 290 MiB in training in float32 (measured, see
-// bench/RESULTS.md), which grows with the area and nearly with the parameters,
-// and is half as much in half precision.
+// of 640 px takes a YOLO11n 318 MiB in training in float32, besides 196 MiB once
+// (measured, see bench/RESULTS.md), which grows with the area and nearly with the
+// parameters, and is half as much in half precision.
 func (e *Env) batchByRule(ctx context.Context, s Settings) (_ int, err error) {
 	s.Loop.Batch = 1
 	_, data, m, err := e.parts(ctx, &s)
@@ -126,11 +126,12 @@ func (e *Env) batchByRule(ctx context.Context, s Settings) (_ int, err error) {
 
 // byRule is the number of pictures of a side that bytes of memory hold.
 func byRule(bytes, side, parameters float64, half bool) int {
-	each := float64(290<<20) * (side / 640) * (side / 640) * math.Pow(parameters/2.6e6, 0.85)
+	const once = 200 << 20
+	each := float64(320<<20) * (side / 640) * (side / 640) * math.Pow(parameters/2.6e6, 0.85)
 	if half {
 		each /= 2
 	}
-	return min(max(int(bytes/each), 1), mostOnCPU)
+	return min(max(int((bytes-once)/each), 1), mostOnCPU)
 }
 
 // freeMemory is what this process may take, in bytes: what the machine has

@@ -106,8 +106,8 @@ func TestPretraining(t *testing.T) {
 // batch=-1 is chosen by the memory, and what was chosen is kept for a resumed run.
 func TestAutomaticBatch(t *testing.T) {
 	require.Equal(t, mostOnCPU, byRule(64<<30, 640, 2.6e6, false))
-	require.Equal(t, 7, byRule(2048<<20, 640, 2.6e6, false))
-	require.Equal(t, 14, byRule(2048<<20, 640, 2.6e6, true))
+	require.Equal(t, 5, byRule(2048<<20, 640, 2.6e6, false))
+	require.Equal(t, 11, byRule(2048<<20, 640, 2.6e6, true))
 	require.Equal(t, 1, byRule(2048<<20, 1280, 57e6, false))
 	s := tiny(t)
 	s.Loop.Batch, s.Hardware.BatchMemory = AutoBatch, 0.3
